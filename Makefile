@@ -1,0 +1,31 @@
+# Names the jobs; meson and cargo do them, the scripts in setup/ prepare them.
+
+# make play FILE=...: handed on through the environment, so that any name works.
+export FILE
+CLIPS ?= $(wildcard samples/*.264 samples/*.265 samples/*.ivf samples/*.obu)
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 20
+
+setup: ## install and fetch what is needed (does nothing when all is there)
+	@setup/setup.sh
+
+build: setup ## build everything into build/
+	@setup/build.sh
+
+play: build ## decode and show a sample, or FILE=/path/to/video
+	@setup/devenv build/cli/iotdec play $${FILE:+"$$FILE"}
+
+check: build ## run every test
+	@setup/check.sh
+
+bench: build ## measure decoding speed on the samples
+	@setup/devenv build/cli/iotdec bench $(CLIPS)
+
+conformance: build ## compare every decoded frame of the test vectors
+	@setup/devenv setup/cargo test -p iotdec-tests --release --test conformance -- --nocapture
+
+clean: ## remove what was built; set-up's .deps stays
+	rm -rf build target
+
+.PHONY: help setup build play check bench conformance clean
