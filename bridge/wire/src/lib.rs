@@ -1,0 +1,28 @@
+//! The shared memory between an iotdec host and its guest worker: the only
+//! definition of it, compiled into both sides.
+//!
+//! One sealed memfd holds a [`layout::Control`] block: two byte rings
+//! ([`ring`]), a table of frame slots ([`slots`]) and the doorbells
+//! ([`doorbell`]) with which one side wakes the other. What travels in the
+//! rings, and over the socket before the rings exist, is in [`msg`].
+//!
+//! Either side may be of another instruction set, so every field is fixed-width
+//! little-endian and no atomic is wider than 8 bytes: QEMU emulates wider ones
+//! by stopping its own threads, which another process does not notice.
+//!
+//! The host trusts nothing it reads here. Values are read once, validated, then
+//! used; a violation is a [`ring::Corrupt`] or a rejected message, after which
+//! the host kills the worker.
+#![cfg_attr(not(any(test, loom)), no_std)]
+
+#[cfg(target_endian = "big")]
+compile_error!("the wire format is the memory of little-endian machines");
+
+pub mod doorbell;
+mod futex;
+pub mod layout;
+pub mod msg;
+pub mod picture;
+pub mod ring;
+pub mod slots;
+mod sync;

@@ -1,0 +1,4 @@
+//! The iotdec command line.
+fn main() {
+    println!("iotdec");
+}

@@ -1,0 +1,4 @@
+//! The iotdec worker.
+fn main() {
+    println!("worker");
+}
