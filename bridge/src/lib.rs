@@ -1,1 +1,33 @@
-//! Host side of iotdec.
+//! Host side of iotdec: runs an aarch64 decoder library in a `qemu-aarch64`
+//! worker process and exchanges bitstream and pictures with it through shared
+//! memory, without knowing anything of GStreamer.
+//!
+//! In the order of a session:
+//!
+//! 1. [`manifest`] describes a decoder, [`launch`] resolves it to programs and
+//!    files ([`library`] reads the ELF headers), each failure with its remedy.
+//! 2. [`session`] starts the worker and shakes hands; [`supervisor`] watches the
+//!    process from then on.
+//! 3. [`feed::Feeder`] writes packets into the command ring, [`receive::Receiver`]
+//!    reads pictures from the event ring; each belongs to one thread.
+//! 4. A picture lies in a [`slots::Lease`]: a memfd that the guest rendered into
+//!    and gets back when the lease is dropped.
+
+pub mod feed;
+pub mod launch;
+pub mod library;
+pub mod manifest;
+pub mod receive;
+pub mod session;
+mod shm;
+pub mod slots;
+pub mod supervisor;
+
+pub use feed::{FeedError, Feeder, Packet};
+pub use iotdec_wire::msg::packet_flags;
+pub use iotdec_wire::picture::{Colour, MAX_PLANES, Picture, PixelFormat, Rect};
+pub use launch::{Launch, LaunchError, Overrides};
+pub use manifest::Manifest;
+pub use receive::{Event, Frame, Receiver};
+pub use session::{Loss, StartError, Worker, start};
+pub use slots::{Lease, SlotPolicy};

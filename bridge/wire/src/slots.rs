@@ -4,8 +4,9 @@
 //! picks a free one, renders into it, and hands it over. The decoder and the
 //! downstream elements hold a slot independently, one bit each, because a decoder
 //! goes on reading pictures that were already shown. A slot is free when both
-//! bits are clear. Every acquisition counts the generation up, so a release that
-//! names an old one changes nothing.
+//! bits are clear. Every acquisition and every announcement counts the generation
+//! up, so a release that names an old one changes nothing, and a guest that sees
+//! it jump by two knows that the entry stands for another memfd.
 
 use crate::sync::{AtomicU64, Ordering};
 
@@ -74,12 +75,14 @@ impl Slot {
         self.size.load(Ordering::Relaxed)
     }
 
-    /// Host: announces a slot of `size` bytes in this entry, which must be unused.
+    /// Host: announces a new slot of `size` bytes in this entry, which must be
+    /// unused. Counts the generation too, so that a guest which mapped an earlier
+    /// slot of this entry notices that its memfd is another one.
     pub fn announce(&self, size: u64) {
         self.size.store(size, Ordering::Relaxed);
-        let generation = self.state.load(Ordering::Relaxed) >> GENERATION_SHIFT;
-        self.state
-            .store(generation << GENERATION_SHIFT | PRESENT, Ordering::Release); // (S)
+        let generation = SlotState(self.state.load(Ordering::Relaxed)).generation();
+        let state = u64::from(generation.wrapping_add(1)) << GENERATION_SHIFT | PRESENT;
+        self.state.store(state, Ordering::Release); // (S)
     }
 
     /// Host: forbids further acquisition. The slot's memory can be given back once
@@ -172,10 +175,12 @@ mod tests {
     fn a_retired_slot_is_never_acquired_again() {
         let slot = Slot::default();
         slot.announce(4096);
+        let generation = slot.acquire().unwrap();
+        slot.release_decoder();
         slot.retire();
         assert_eq!(slot.acquire(), None);
         slot.announce(8192);
-        assert!(slot.acquire().is_some(), "the entry can be used anew");
+        assert_eq!(slot.acquire(), Some(generation + 2), "a slot anew");
         assert_eq!(slot.size(), 8192);
     }
 }

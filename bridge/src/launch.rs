@@ -1,0 +1,249 @@
+//! From a manifest to the programs and files that a session needs, checked one
+//! by one so that each failure has its own remedy.
+
+use crate::library::{self, Library, LibraryError};
+use crate::manifest::Manifest;
+use std::collections::BTreeMap;
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// What a user may set instead of a manifest's values and the defaults.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// The aarch64 library to load.
+    pub library: Option<PathBuf>,
+    /// The sysroot to run in.
+    pub sysroot: Option<PathBuf>,
+    /// The emulator.
+    pub qemu: Option<PathBuf>,
+    /// The emulator's CPU model.
+    pub cpu: Option<String>,
+}
+
+/// What is missing to run a decoder.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    /// No emulator.
+    #[error(
+        "QEMU user-mode emulator {0} not found; install the package qemu-user, \
+         or set the property qemu or IOTDEC_QEMU to its path"
+    )]
+    QemuMissing(PathBuf),
+    /// No worker program.
+    #[error("worker {0} not found; install iotdec completely, or set IOTDEC_WORKER to its path")]
+    WorkerMissing(PathBuf),
+    /// No aarch64 system to run in.
+    #[error(
+        "no aarch64 sysroot: none of {} holds lib/ld-linux-aarch64.so.1; run make setup, \
+         or set the property sysroot or IOTDEC_SYSROOT to one",
+        list(.0)
+    )]
+    SysrootMissing(Vec<PathBuf>),
+    /// The library cannot be used.
+    #[error(transparent)]
+    Library(#[from] LibraryError),
+    /// The library's name is not in the sysroot.
+    #[error(
+        "library {name} is not in sysroot {sysroot}; install its arm64 package there, \
+         or set the property library to the path of the .so file"
+    )]
+    LibraryNotFound {
+        /// The name looked for.
+        name: PathBuf,
+        /// Where.
+        sysroot: PathBuf,
+    },
+}
+
+fn list(paths: &[PathBuf]) -> String {
+    let paths: Vec<_> = paths.iter().map(|p| p.display().to_string()).collect();
+    paths.join(", ")
+}
+
+/// Everything that is needed to start a worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Launch {
+    /// The emulator.
+    pub qemu: PathBuf,
+    /// Its CPU model.
+    pub cpu: String,
+    /// The aarch64 system it shows the worker.
+    pub sysroot: PathBuf,
+    /// The aarch64 worker program.
+    pub worker: PathBuf,
+    /// The worker's adapter.
+    pub adapter: String,
+    /// The decoder library.
+    pub library: PathBuf,
+    /// The adapter's options.
+    pub options: BTreeMap<String, String>,
+    /// How long each step of the start may take. Slow: emulated dynamic linking
+    /// of a hundred libraries on a busy machine takes seconds.
+    pub step_timeout: Duration,
+}
+
+impl Launch {
+    /// Finds and checks everything `manifest` needs.
+    pub fn resolve(manifest: &Manifest, overrides: &Overrides) -> Result<Self, LaunchError> {
+        let qemu = find_qemu(overrides.qemu.as_deref())?;
+        let worker = worker_path("IOTDEC_WORKER", "iotdec-worker-aarch64")?;
+        let sysroot = overrides.sysroot.as_ref().or(manifest.sysroot.as_ref());
+        let sysroot = find_sysroot(sysroot)?;
+        let library = match &overrides.library {
+            Some(library) => library.clone(),
+            None => manifest_library(manifest, &sysroot)?,
+        };
+        let inspected = Library::inspect(&library)?;
+        library::resolve_dependencies(&library, &inspected, &sysroot)?;
+        let cpu = overrides.cpu.as_ref().or(manifest.cpu.as_ref());
+        Ok(Self {
+            qemu,
+            cpu: cpu.map_or_else(|| inspected.cpu_model().to_owned(), String::clone),
+            sysroot,
+            worker,
+            adapter: manifest.adapter.clone(),
+            library: std::path::absolute(&library).unwrap_or(library),
+            options: manifest.options.clone(),
+            step_timeout: Duration::from_secs(20),
+        })
+    }
+
+    /// The command that runs the worker, before its standard streams are set.
+    ///
+    /// Its environment is empty but for what the guest's dynamic linker needs:
+    /// QEMU hands its own on, and a player's LD_PRELOAD or GST_DEBUG_FILE is not
+    /// meant for foreign code.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.qemu);
+        command
+            .env_clear()
+            .env("LC_ALL", "C")
+            .arg("-L")
+            .arg(&self.sysroot)
+            .args(["-cpu", &self.cpu])
+            .arg("-E")
+            .arg(self.library_path())
+            .arg(&self.worker)
+            .stdout(Stdio::null());
+        command
+    }
+
+    /// The worker's own arguments for `mode`, to be added to [`command`](Self::command).
+    pub fn worker_arguments(&self, mode: &str) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> = vec![
+            mode.into(),
+            "--adapter".into(),
+            (&self.adapter).into(),
+            "--library".into(),
+            (&self.library).into(),
+        ];
+        for (key, value) in &self.options {
+            arguments.extend(["--option".into(), format!("{key}={value}").into()]);
+        }
+        arguments
+    }
+
+    /// A library that comes with its dependencies in one directory finds them.
+    fn library_path(&self) -> OsString {
+        let mut variable = OsString::from("LD_LIBRARY_PATH=");
+        variable.push(self.library.parent().unwrap_or(Path::new("/")));
+        variable
+    }
+}
+
+/// Where the distribution's package keeps manifests and, if any, a sysroot.
+pub fn data_directory() -> PathBuf {
+    option_env!("IOTDEC_DATADIR")
+        .unwrap_or("/usr/local/share/iotdec")
+        .into()
+}
+
+/// The worker program, from the environment or the place of installation.
+///
+/// The native build of the same program, which tests and benchmarks compare
+/// with, is `worker_path("IOTDEC_NATIVE_WORKER", "iotdec-worker-x86_64")`.
+pub fn worker_path(variable: &str, name: &str) -> Result<PathBuf, LaunchError> {
+    let path = env::var_os(variable).map_or_else(
+        || {
+            let directory = option_env!("IOTDEC_LIBEXECDIR").unwrap_or("/usr/local/libexec/iotdec");
+            Path::new(directory).join(name)
+        },
+        PathBuf::from,
+    );
+    if path.is_file() {
+        Ok(path)
+    } else {
+        Err(LaunchError::WorkerMissing(path))
+    }
+}
+
+/// The emulator: the given one, or IOTDEC_QEMU, or the first one on PATH.
+pub fn find_qemu(given: Option<&Path>) -> Result<PathBuf, LaunchError> {
+    let given = given
+        .map(Path::to_path_buf)
+        .or_else(|| env::var_os("IOTDEC_QEMU").map(PathBuf::from));
+    let names = match &given {
+        Some(path) => vec![path.clone()],
+        None => vec!["qemu-aarch64".into(), "qemu-aarch64-static".into()],
+    };
+    let path_variable = env::var_os("PATH").unwrap_or_default();
+    let directories: Vec<_> = env::split_paths(&path_variable).collect();
+    names
+        .iter()
+        .flat_map(|name| {
+            let on_path = directories.iter().map(move |d| d.join(name));
+            // Joining an absolute path yields that path; one with a slash is relative
+            // to the working directory, as in a shell.
+            let direct = (name.components().count() > 1).then(|| name.clone());
+            direct.into_iter().chain(on_path)
+        })
+        .find(|path| path.is_file())
+        .ok_or_else(|| LaunchError::QemuMissing(names[0].clone()))
+}
+
+/// The sysroot: the given one, or IOTDEC_SYSROOT, or the first that exists of
+/// iotdec's own, the cross compiler's, and the host's (a multiarch Debian).
+pub fn find_sysroot(given: Option<&PathBuf>) -> Result<PathBuf, LaunchError> {
+    let given = given
+        .cloned()
+        .or_else(|| env::var_os("IOTDEC_SYSROOT").map(PathBuf::from));
+    let candidates = match given {
+        Some(path) => vec![path],
+        None => vec![
+            data_directory().join("sysroot"),
+            "/usr/aarch64-linux-gnu".into(),
+            "/".into(),
+        ],
+    };
+    candidates
+        .iter()
+        .find(|sysroot| has_interpreter(sysroot))
+        .cloned()
+        .ok_or(LaunchError::SysrootMissing(candidates))
+}
+
+/// The worker's interpreter (ELF PT_INTERP of any glibc aarch64 program). It may
+/// be a symlink that is absolute inside the sysroot.
+fn has_interpreter(sysroot: &Path) -> bool {
+    sysroot
+        .join("lib/ld-linux-aarch64.so.1")
+        .symlink_metadata()
+        .is_ok()
+}
+
+fn manifest_library(manifest: &Manifest, sysroot: &Path) -> Result<PathBuf, LaunchError> {
+    let library = &manifest.library;
+    if library.components().count() > 1 {
+        let directory = manifest.file.parent().unwrap_or(Path::new("."));
+        return Ok(directory.join(library));
+    }
+    library::find_in_sysroot(sysroot, &library.to_string_lossy()).ok_or_else(|| {
+        LaunchError::LibraryNotFound {
+            name: library.clone(),
+            sysroot: sysroot.into(),
+        }
+    })
+}

@@ -1,0 +1,292 @@
+//! What an aarch64 library is, read from its ELF file before anything runs: its
+//! machine, what it needs, and which CPU model suits it.
+
+use object::elf;
+use object::read::elf::{ElfFile64, FileHeader, ProgramHeader};
+use object::{Endianness, Object, ObjectSymbol};
+use std::collections::{BTreeMap, VecDeque};
+use std::path::{Path, PathBuf};
+
+/// Where a glibc or musl system keeps its libraries, below the sysroot.
+pub const LIBRARY_DIRECTORIES: [&str; 6] = [
+    "lib/aarch64-linux-gnu",
+    "usr/lib/aarch64-linux-gnu",
+    "lib64",
+    "usr/lib64",
+    "lib",
+    "usr/lib",
+];
+
+/// Why a file cannot serve as an aarch64 library.
+#[derive(Debug, thiserror::Error)]
+pub enum LibraryError {
+    /// No such file.
+    #[error(
+        "library {0} does not exist; check the path, or install its arm64 package into the sysroot"
+    )]
+    Missing(PathBuf),
+    /// It exists but cannot be read.
+    #[error("cannot read library {path}: {source}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Some other kind of file.
+    #[error("{0} is not an ELF shared library; give the path of an aarch64 .so file")]
+    NotElf(PathBuf),
+    /// An ELF file for something else.
+    #[error(
+        "library {path} is for {machine}, not for aarch64; a native build of it needs no iotdec"
+    )]
+    WrongMachine {
+        /// The file.
+        path: PathBuf,
+        /// What it was built for.
+        machine: String,
+    },
+    /// ELF and aarch64, but an executable or an object file.
+    #[error("{0} is an ELF file but not a shared library")]
+    NotShared(PathBuf),
+    /// Something it needs is nowhere to be found.
+    #[error(
+        "{dependency}, which {needed_by} needs, is not in sysroot {sysroot} nor beside the library; \
+         install its arm64 package there, or put the file beside the library"
+    )]
+    DependencyMissing {
+        /// The missing library's name.
+        dependency: String,
+        /// Who asks for it.
+        needed_by: PathBuf,
+        /// Where it was looked for.
+        sysroot: PathBuf,
+    },
+}
+
+/// The facts about one library.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Library {
+    /// DT_NEEDED entries, in order.
+    pub needed: Vec<String>,
+    /// DT_RUNPATH or DT_RPATH directories, `$ORIGIN` not yet replaced.
+    pub run_path: Vec<String>,
+    /// It executes instructions that exist only with pointer authentication.
+    pub requires_pac: bool,
+    /// It contains SVE instructions.
+    pub contains_sve: bool,
+    /// It asks the kernel which features there are, and so can do without.
+    pub asks_for_features: bool,
+}
+
+impl Library {
+    /// Reads a library's headers and code.
+    pub fn inspect(path: &Path) -> Result<Self, LibraryError> {
+        let data = std::fs::read(path).map_err(|source| match source.kind() {
+            std::io::ErrorKind::NotFound => LibraryError::Missing(path.into()),
+            _ => LibraryError::Unreadable {
+                path: path.into(),
+                source,
+            },
+        })?;
+        let not_elf = |_| LibraryError::NotElf(path.into());
+        if let Some(machine) = foreign_machine(&data) {
+            let path = path.into();
+            return Err(LibraryError::WrongMachine { path, machine });
+        }
+        let file = ElfFile64::<Endianness>::parse(&*data).map_err(not_elf)?;
+        if file.elf_header().e_type(Endianness::Little) != elf::ET_DYN {
+            return Err(LibraryError::NotShared(path.into()));
+        }
+        let mut library = Self {
+            asks_for_features: file
+                .dynamic_symbols()
+                .any(|symbol| symbol.is_undefined() && matches!(symbol.name(), Ok("getauxval"))),
+            ..Self::default()
+        };
+        library.read_dynamic(&file).map_err(not_elf)?;
+        library.scan_code(&file);
+        Ok(library)
+    }
+
+    fn read_dynamic(&mut self, file: &ElfFile64<'_, Endianness>) -> object::Result<()> {
+        let table = file.elf_dynamic_table()?;
+        for entry in &table {
+            let text = || {
+                let name = table.string(entry).unwrap_or_default();
+                String::from_utf8_lossy(name).into_owned()
+            };
+            match entry.tag {
+                elf::DT_NEEDED => self.needed.push(text()),
+                elf::DT_RUNPATH | elf::DT_RPATH => {
+                    self.run_path.extend(text().split(':').map(str::to_owned));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks for instructions that not every CPU model has. Constants between the
+    /// instructions can look like one, so a few are not believed. Segments, not
+    /// sections: vendors strip section headers.
+    fn scan_code(&mut self, file: &ElfFile64<'_, Endianness>) {
+        const BELIEVED: usize = 16;
+        let endian = Endianness::Little;
+        let (mut pac, mut sve) = (0, 0);
+        for header in file.elf_program_headers() {
+            let executable = header.p_flags(endian).contains(elf::PF_X);
+            if header.p_type(endian) != elf::PT_LOAD || !executable {
+                continue;
+            }
+            let code = header.data(endian, file.data()).unwrap_or_default();
+            for word in code.chunks_exact(4) {
+                let word = u32::from_le_bytes(word.try_into().expect("4 bytes"));
+                pac += usize::from(is_pac_only(word));
+                sve += usize::from(is_sve(word));
+            }
+        }
+        self.requires_pac = pac >= BELIEVED;
+        self.contains_sve = sve >= BELIEVED;
+    }
+
+    /// The QEMU CPU model that runs the library at the least cost.
+    ///
+    /// Neither PAC nor SVE unless they are needed: QEMU 7.2 computes a pointer's
+    /// signature with a block cipher, 800 to 990 ns per call of a function that
+    /// signs its return address; on a model without PAC the same instructions are
+    /// hints and cost nothing (measured).
+    pub fn cpu_model(&self) -> &'static str {
+        let requires_sve = self.contains_sve && !self.asks_for_features;
+        match (self.requires_pac, requires_sve) {
+            (false, false) => "cortex-a76",
+            (true, false) => "max,sve=off,pauth-impdef=on",
+            (false, true) => "max,pauth=off",
+            (true, true) => "max,pauth-impdef=on",
+        }
+    }
+}
+
+/// RETAA and RETAB, and the BRAA and BLRAA family: undefined without FEAT_PAuth,
+/// unlike PACIASP and AUTIASP, which are hints (Arm ARM, C4.1 and C6.2).
+fn is_pac_only(word: u32) -> bool {
+    matches!(word, 0xd65f_0bff | 0xd65f_0fff) || word & 0xfedf_f800 == 0xd61f_0800
+}
+
+/// The SVE encoding group: op0 = 0b0010 (Arm ARM, C4.1).
+fn is_sve(word: u32) -> bool {
+    word >> 25 & 0xf == 0b0010 && word >> 29 != 0
+}
+
+/// What an ELF file was built for, if that is not 64-bit little-endian aarch64.
+fn foreign_machine(data: &[u8]) -> Option<String> {
+    if data.len() < 20 || data[..4] != elf::ELFMAG {
+        return None;
+    }
+    let (class, order) = (elf::FileClass(data[4]), elf::DataEncoding(data[5]));
+    let machine = match order {
+        elf::ELFDATA2MSB => u16::from_be_bytes([data[18], data[19]]),
+        _ => u16::from_le_bytes([data[18], data[19]]),
+    };
+    let bits = if class == elf::ELFCLASS64 { 64 } else { 32 };
+    let name = match elf::Machine(machine) {
+        elf::EM_AARCH64 if (class, order) == (elf::ELFCLASS64, elf::ELFDATA2LSB) => return None,
+        elf::EM_AARCH64 => "aarch64 in another ABI",
+        elf::EM_X86_64 => "x86-64 (amd64)",
+        elf::EM_386 => "i386",
+        elf::EM_ARM => "32-bit ARM",
+        elf::EM_MIPS => "MIPS",
+        elf::EM_RISCV => "RISC-V",
+        elf::EM_PPC64 => "PowerPC",
+        elf::EM_XTENSA => "Xtensa",
+        _ => return Some(format!("{bits}-bit ELF machine {machine}")),
+    };
+    Some(name.to_owned())
+}
+
+/// Looks up a library by file name in the sysroot.
+pub fn find_in_sysroot(sysroot: &Path, name: &str) -> Option<PathBuf> {
+    LIBRARY_DIRECTORIES
+        .iter()
+        .map(|directory| sysroot.join(directory).join(name))
+        .find(|path| path.exists())
+}
+
+/// Walks everything the library needs, as the guest's dynamic linker will, and
+/// says what is missing. Returns the files found, by name.
+pub fn resolve_dependencies(
+    path: &Path,
+    library: &Library,
+    sysroot: &Path,
+) -> Result<BTreeMap<String, PathBuf>, LibraryError> {
+    let beside = path.parent().unwrap_or(Path::new("."));
+    let mut found = BTreeMap::new();
+    let mut queue = VecDeque::from([(path.to_path_buf(), library.clone())]);
+    while let Some((needed_by, library)) = queue.pop_front() {
+        let origin = needed_by.parent().unwrap_or(Path::new("."));
+        for name in &library.needed {
+            if found.contains_key(name) {
+                continue;
+            }
+            let run_path = library.run_path.iter().map(|directory| {
+                let directory = directory.replace("$ORIGIN", &origin.to_string_lossy());
+                PathBuf::from(directory).join(name)
+            });
+            let dependency = run_path
+                .chain([beside.join(name)])
+                .find(|path| path.exists())
+                .or_else(|| find_in_sysroot(sysroot, name))
+                .ok_or_else(|| LibraryError::DependencyMissing {
+                    dependency: name.clone(),
+                    needed_by: needed_by.clone(),
+                    sysroot: sysroot.into(),
+                })?;
+            let inspected = Library::inspect(&dependency)?;
+            found.insert(name.clone(), dependency.clone());
+            queue.push_back((dependency, inspected));
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instructions_are_told_apart() {
+        assert!(is_pac_only(0xd65f_0bff), "retaa");
+        assert!(is_pac_only(0xd73f_0821), "blraa x1, x1");
+        assert!(!is_pac_only(0xd503_233f), "paciasp is a hint");
+        assert!(!is_pac_only(0xd65f_03c0), "ret");
+        assert!(is_sve(0x0420_e3e0) || is_sve(0x2518_e3e0), "cntb or ptrue");
+        assert!(!is_sve(0x4e20_1c00), "and v0.16b is NEON");
+        assert!(!is_sve(0), "zero padding");
+    }
+
+    #[test]
+    fn the_model_follows_the_code() {
+        let library = |requires_pac, contains_sve, asks_for_features| Library {
+            requires_pac,
+            contains_sve,
+            asks_for_features,
+            ..Library::default()
+        };
+        assert_eq!(library(false, false, false).cpu_model(), "cortex-a76");
+        assert_eq!(library(false, true, true).cpu_model(), "cortex-a76");
+        assert_eq!(library(false, true, false).cpu_model(), "max,pauth=off");
+        assert!(library(true, false, false).cpu_model().contains("sve=off"));
+    }
+
+    #[test]
+    fn other_files_are_named_for_what_they_are() {
+        let exe = std::env::current_exe().unwrap();
+        let error = Library::inspect(&exe).unwrap_err().to_string();
+        assert!(error.contains("x86-64"), "{error}");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+        let error = Library::inspect(&source).unwrap_err();
+        assert!(matches!(error, LibraryError::NotElf(_)), "{error}");
+        let error = Library::inspect(Path::new("/nonexistent.so")).unwrap_err();
+        assert!(matches!(error, LibraryError::Missing(_)), "{error}");
+    }
+}

@@ -1,0 +1,362 @@
+//! Starting a worker and shaking hands with it.
+//!
+//! The worker's end of a SOCK_SEQPACKET pair is its standard input. Over it go
+//! the control block's memfd, the greetings, and later the frame slots' memfds;
+//! everything else goes through the block.
+
+use crate::feed::Feeder;
+use crate::launch::{Launch, LaunchError};
+use crate::receive::Receiver;
+use crate::shm::ControlBlock;
+use crate::slots::{SlotPolicy, SlotPool};
+use crate::supervisor::{LogSink, Obituary, Supervisor};
+use iotdec_wire::layout::{Control, MAGIC, RingSizes, VERSION};
+use iotdec_wire::msg::{Greeting, GreetingHead, Hello, MAX_GREETING, Refusal};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, recv, sendmsg, socketpair,
+};
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+/// How long a killed worker may take to be reaped before its end is reported
+/// without its last words.
+const REAP_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Why a worker was not started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Something it needs is missing.
+    #[error(transparent)]
+    Launch(#[from] LaunchError),
+    /// An operating system call failed.
+    #[error("cannot {what}: {source}")]
+    System {
+        /// What was attempted.
+        what: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It ended before it was ready.
+    #[error("the worker ended while starting: {0}")]
+    Died(Obituary),
+    /// It took too long.
+    #[error("the worker did not answer within {0:?} while starting; it was killed")]
+    TimedOut(Duration),
+    /// It declined.
+    #[error("{}", describe_refusal(*.0, .1))]
+    Refused(Refusal, String),
+    /// It answered nonsense.
+    #[error(
+        "the worker does not speak iotdec's protocol {VERSION}: {0}; install matching versions of plugin and worker"
+    )]
+    Protocol(String),
+}
+
+fn describe_refusal(refusal: Refusal, text: &str) -> String {
+    match refusal {
+        Refusal::Protocol => {
+            format!("plugin and worker are of different versions ({text}); install matching ones")
+        }
+        Refusal::Adapter => format!("the worker has no such adapter; there are: {text}"),
+        Refusal::Library => format!("the library cannot be loaded: {text}"),
+        Refusal::Symbol => format!(
+            "the library has no symbol {text}; it is not the library this adapter is for, \
+             or a version that is too old or too new"
+        ),
+        Refusal::Decoder => format!("the library makes no decoder: {text}"),
+        Refusal::System => format!("the worker failed: {text}"),
+    }
+}
+
+/// Why a running worker is no more.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Loss {
+    /// Its process ended.
+    #[error("the worker {0}")]
+    Died(Obituary),
+    /// It said that it cannot go on.
+    #[error("the decoder failed: {0}")]
+    Fault(String),
+    /// It wrote what no correct worker writes, and was killed.
+    #[error("the worker was killed: {0}")]
+    Misbehaved(String),
+}
+
+/// What both threads of a session and its supervisor share.
+#[derive(Debug)]
+pub(crate) struct Link {
+    block: ControlBlock,
+    dead: AtomicBool,
+    verdict: OnceLock<String>,
+}
+
+impl Link {
+    pub(crate) fn control(&self) -> &Control {
+        self.block.control()
+    }
+
+    pub(crate) fn is_dead(&self) -> bool {
+        self.dead.load(Ordering::Acquire)
+    }
+
+    /// Declares the session over and wakes whoever waits for the worker.
+    pub(crate) fn hang_up(&self) {
+        self.dead.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// The same, for a reason of our own.
+    pub(crate) fn give_up(&self, verdict: String) {
+        let _ = self.verdict.set(verdict);
+        self.hang_up();
+    }
+
+    /// Makes the two threads ask again whether they should stop waiting.
+    pub(crate) fn wake(&self) {
+        self.control().commands.space.0.ring();
+        self.control().events.data.0.ring();
+    }
+}
+
+/// A running worker. It is killed when the last reference goes.
+#[derive(Debug)]
+pub struct Worker {
+    pub(crate) link: Arc<Link>,
+    pub(crate) pool: Arc<SlotPool>,
+    pub(crate) ring_full_waits: AtomicU64,
+    supervisor: Supervisor,
+    epoch: AtomicU32,
+    library_version: String,
+}
+
+impl Worker {
+    /// What the library says of itself, such as "libde265 1.0.11".
+    pub fn library_version(&self) -> &str {
+        &self.library_version
+    }
+
+    /// The process id of the emulator.
+    pub fn pid(&self) -> i32 {
+        self.supervisor.pid()
+    }
+
+    /// Flushes so far; what is fed now and comes back with a smaller one is stale.
+    pub fn epoch(&self) -> u32 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// Makes everything fed so far stale: the guest drops it, resets the decoder
+    /// before the next packet, and no longer waits for slots. Does not block.
+    pub fn flush(&self) {
+        let epoch = self.epoch.fetch_add(1, Ordering::AcqRel) + 1;
+        let control = self.link.control();
+        control.epoch.0.store(epoch, Ordering::Release);
+        control.slot_bell.0.ring();
+    }
+
+    /// Makes the feeder and the receiver ask their `stop` conditions again.
+    pub fn wake(&self) {
+        self.link.wake();
+    }
+
+    /// Kills the process. Feeder and receiver then report the loss.
+    pub fn kill(&self) {
+        self.supervisor.kill();
+    }
+
+    /// Tells how many frames downstream holds in ordinary operation, so that as
+    /// many more slots are provided.
+    pub fn set_downstream_need(&self, frames: usize) {
+        self.pool.set_downstream_need(frames);
+    }
+
+    /// Whether so many frames are downstream that the decoder may soon find no
+    /// slot: the time to copy frames out and give their slots back.
+    pub fn slots_are_scarce(&self) -> bool {
+        self.pool.is_scarce()
+    }
+
+    /// Number of frame slots there are now.
+    pub fn slot_count(&self) -> usize {
+        self.pool.count()
+    }
+
+    /// How often the feeder found the command ring full.
+    pub fn ring_full_waits(&self) -> u64 {
+        self.ring_full_waits.load(Ordering::Relaxed)
+    }
+
+    /// Ends the session because the worker did something impossible.
+    pub(crate) fn condemn(&self, why: String) -> Loss {
+        self.link.give_up(why);
+        self.supervisor.kill();
+        self.loss()
+    }
+
+    /// Why the session is over, once it is.
+    pub(crate) fn loss(&self) -> Loss {
+        if let Some(verdict) = self.link.verdict.get() {
+            return Loss::Misbehaved(verdict.clone());
+        }
+        match self.supervisor.obituary(REAP_TIMEOUT) {
+            Some(obituary) => Loss::Died(obituary),
+            None => Loss::Misbehaved("it does not end although it was killed".into()),
+        }
+    }
+}
+
+/// Starts a worker and waits until its decoder is ready.
+pub fn start(
+    launch: &Launch,
+    policy: SlotPolicy,
+    log: LogSink,
+) -> Result<(Arc<Worker>, Feeder, Receiver), StartError> {
+    let system = |what| move |source: io::Error| StartError::System { what, source };
+    let errno = |what| {
+        move |errno: nix::Error| StartError::System {
+            what,
+            source: errno.into(),
+        }
+    };
+    let (block, memory) =
+        ControlBlock::create(RingSizes::default()).map_err(system("create shared memory"))?;
+    let (ours, theirs) = socketpair(
+        AddressFamily::Unix,
+        SockType::SeqPacket,
+        None,
+        SockFlag::SOCK_CLOEXEC,
+    )
+    .map_err(errno("create a socket pair"))?;
+
+    let link = Arc::new(Link {
+        block,
+        dead: AtomicBool::new(false),
+        verdict: OnceLock::new(),
+    });
+    let mut command = launch.command();
+    command
+        .args(launch.worker_arguments("serve"))
+        .stdin(Stdio::from(theirs))
+        .stderr(Stdio::piped());
+    let hang_up = link.clone();
+    let supervisor = Supervisor::start(command, log, move || hang_up.hang_up())
+        .map_err(system("start the emulator"))?;
+
+    let handshake = Handshake {
+        socket: &ours,
+        supervisor: &supervisor,
+        timeout: launch.step_timeout,
+    };
+    let library_version = handshake.perform(&memory)?;
+
+    let sizes = link.block.sizes;
+    // SAFETY: the block is mapped while `link` lives, and these are its host's only
+    // ends: `block` was made above.
+    let (commands, events) = unsafe { sizes.host_ends(link.block.base(), link.clone()) };
+    let worker = Arc::new(Worker {
+        pool: Arc::new(SlotPool::new(link.clone(), ours, policy)),
+        link,
+        ring_full_waits: AtomicU64::new(0),
+        supervisor,
+        epoch: AtomicU32::new(0),
+        library_version,
+    });
+    let feeder = Feeder::new(worker.clone(), commands);
+    let receiver = Receiver::new(worker.clone(), events);
+    Ok((worker, feeder, receiver))
+}
+
+struct Handshake<'a> {
+    socket: &'a OwnedFd,
+    supervisor: &'a Supervisor,
+    timeout: Duration,
+}
+
+impl Handshake<'_> {
+    /// Hello, Welcome, Ready; returns the library's version.
+    fn perform(&self, memory: &OwnedFd) -> Result<String, StartError> {
+        let hello = Hello {
+            magic: MAGIC,
+            kind: Greeting::Hello.code(),
+            version: VERSION,
+            features: 0,
+            reserved: 0,
+        };
+        let sent = sendmsg::<()>(
+            self.socket.as_raw_fd(),
+            &[IoSlice::new(bytemuck::bytes_of(&hello))],
+            &[ControlMessage::ScmRights(&[memory.as_raw_fd()])],
+            MsgFlags::MSG_NOSIGNAL,
+            None,
+        );
+        if sent.is_err() {
+            return Err(self.died());
+        }
+        let message = self.receive()?;
+        match bytemuck::try_from_bytes::<Hello>(&message) {
+            Ok(welcome) if welcome.magic == MAGIC && welcome.version == VERSION => {}
+            Ok(welcome) => {
+                let theirs = format!("it speaks version {}", welcome.version);
+                return Err(StartError::Protocol(theirs));
+            }
+            Err(_) => return Err(self.not_ready(&message)),
+        }
+        let message = self.receive()?;
+        match head_and_text(&message) {
+            Some((head, text)) if head.kind == Greeting::Ready.code() => Ok(text),
+            _ => Err(self.not_ready(&message)),
+        }
+    }
+
+    fn not_ready(&self, message: &[u8]) -> StartError {
+        if let Some((head, text)) = head_and_text(message)
+            && head.kind == Greeting::Refused.code()
+            && let Some(refusal) = Refusal::from_code(head.detail)
+        {
+            return StartError::Refused(refusal, text);
+        }
+        StartError::Protocol(format!("unexpected greeting of {} bytes", message.len()))
+    }
+
+    fn receive(&self) -> Result<Vec<u8>, StartError> {
+        let deadline = Instant::now() + self.timeout;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(StartError::TimedOut(self.timeout));
+            }
+            let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+            let mut fds = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
+            if !matches!(poll(&mut fds, timeout), Ok(1..)) {
+                continue; // Timed out or interrupted; the deadline decides.
+            }
+            let mut buffer = vec![0; MAX_GREETING];
+            return match recv(self.socket.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
+                Ok(0) | Err(_) => Err(self.died()),
+                Ok(length) => {
+                    buffer.truncate(length);
+                    Ok(buffer)
+                }
+            };
+        }
+    }
+
+    /// The socket is closed: the worker is gone, or as good as.
+    fn died(&self) -> StartError {
+        match self.supervisor.obituary(REAP_TIMEOUT) {
+            Some(obituary) => StartError::Died(obituary),
+            None => StartError::Protocol("it closed its socket".into()),
+        }
+    }
+}
+
+fn head_and_text(message: &[u8]) -> Option<(GreetingHead, String)> {
+    let (head, text) = message.split_at_checked(size_of::<GreetingHead>())?;
+    let head = bytemuck::pod_read_unaligned(head);
+    Some((head, String::from_utf8_lossy(text).into_owned()))
+}
