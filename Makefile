@@ -16,7 +16,7 @@ build: setup ## build everything into build/
 play: build ## decode and show a sample, or FILE=/path/to/video
 	@setup/devenv build/cli/iotdec play $${FILE:+"$$FILE"}
 
-check: build ## run every test
+check: setup ## build, and run every test
 	@setup/check.sh
 
 bench: build ## measure decoding speed on the samples
