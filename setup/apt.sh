@@ -43,6 +43,7 @@ own_apt_setup() {
 #clear Acquire::IndexTargets::deb::DEP-11-icons-hidpi;
 #clear Acquire::IndexTargets::deb::DEP-11-icons-large-hidpi;
 #clear APT::Architectures;
+APT::Update::Error-Mode "any";
 APT::Architecture "$arch";
 APT::Architectures { "$arch"; };
 APT::Sandbox::User "root";

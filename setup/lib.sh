@@ -54,8 +54,9 @@ step() {
     if [ "$rc" -ne 0 ]; then
         {
             printf 'iotdec: error: %s: failed with status %d. The end of %s:\n' "$what" "$rc" "$log"
-            tail -n 25 "$log" | sed 's/^/    /'
-            printf 'iotdec: failed command: %s\n' "$(sed -n 's/^+\{1,\} //p' "$log" | tail -n 1)"
+            grep -v '^+' "$log" | tail -n 15 | sed 's/^/    /'
+            # Of the traced lines, the last that is a command and not just an assignment.
+            printf 'iotdec: failed command: %s\n' "$(sed -n 's/^+\{1,\} //p' "$log" | grep -v '^[a-z_]*=' | tail -n 1)"
             printf 'iotdec: what to do: %s\n' "$hint"
         } >&2
         exit 1
