@@ -1,4 +1,61 @@
-//! The iotdec worker.
-fn main() {
-    println!("worker");
+//! The iotdec worker: loads one decoder library of its own architecture and
+//! decodes with it on behalf of a host process.
+//!
+//! It usually runs under QEMU. Built for the host's architecture it is the same
+//! program around the native library: the reference for tests and benchmarks.
+//!
+//! | command | what it does |
+//! |---|---|
+//! | `serve` | decodes for the host that started it, over shared memory |
+//! | `bare` | decodes a packet file, with nobody on the other side |
+//! | `turnflag` | decodes for a benchmark in lockstep, copying both ways |
+//!
+//! The command line belongs to the host and to the tests; it is not an interface.
+
+mod annexb;
+mod args;
+mod bare;
+mod decoder;
+mod library;
+mod mapping;
+mod packets;
+mod serve;
+mod session;
+mod slots;
+mod socket;
+
+use args::Args;
+use std::process::ExitCode;
+
+/// What every command needs to open its decoder.
+const USAGE: &str = "iotdec-worker serve|bare --adapter NAME --library PATH [--option KEY=VALUE]...
+  bare:     --packets FILE [--frames-to FD] [--checksum] [--flush-after PACKETS] [--repeat TIMES]";
+
+fn main() -> ExitCode {
+    exit_on_panic();
+    let mut words = std::env::args().skip(1);
+    let command = words.next().unwrap_or_default();
+    let result = Args::parse(words).and_then(|args| match command.as_str() {
+        "serve" => serve::run(&args),
+        "bare" => bare::run(&args),
+        _ => Err(USAGE.to_owned()),
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(text) => {
+            eprintln!("{text}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Any thread's panic ends the worker at once: a decoder that was interrupted in
+/// a callback cannot be called again. Not `abort`, which makes QEMU dump core.
+fn exit_on_panic() {
+    std::panic::set_hook(Box::new(|info| {
+        let text = info.to_string().replace('\n', " ");
+        eprintln!("{text}");
+        // SAFETY: `_exit` takes any value and touches no memory of ours.
+        unsafe { libc::_exit(101) }
+    }));
 }

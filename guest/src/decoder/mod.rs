@@ -1,0 +1,238 @@
+//! Decoder adapters: what a foreign library looks like to the rest of the worker.
+//!
+//! An adapter is one module with an [`Adapter`] value, and one line in
+//! [`ADAPTERS`]. It gets packets, takes slots for pictures from a [`SlotPool`],
+//! and gives finished pictures to an [`Output`].
+
+mod libde265;
+
+use crate::library::Library;
+use crate::slots::{Lease, SlotPool};
+use iotdec_wire::msg::Refusal;
+use iotdec_wire::picture::{PictureRecord, PixelFormat};
+use std::sync::Arc;
+
+/// Every adapter there is.
+const ADAPTERS: &[Adapter] = &[libde265::ADAPTER];
+
+/// A kind of decoder library.
+#[derive(Debug)]
+pub struct Adapter {
+    /// What manifests call it.
+    name: &'static str,
+    /// Makes a decoder of a loaded library.
+    open: fn(&Library, Arc<dyn SlotPool>, &Options) -> Opened,
+}
+
+/// A decoder, or why there is none.
+type Opened = Result<Box<dyn Decoder>, OpenError>;
+
+/// A decoder of one stream.
+pub trait Decoder {
+    /// Name and version of the library.
+    fn version(&self) -> String;
+
+    /// Decodes one packet, and gives every picture that is ready to `output`.
+    fn decode(&mut self, packet: Packet<'_>, output: &mut dyn Output) -> Result<(), DecodeError>;
+
+    /// Gives every remaining picture to `output`. Decoding can go on afterwards.
+    fn drain(&mut self, output: &mut dyn Output) -> Result<(), DecodeError>;
+
+    /// Forgets all pictures and pending input: the next packet is from elsewhere.
+    fn flush(&mut self);
+}
+
+/// One access unit.
+#[derive(Clone, Copy, Debug)]
+pub struct Packet<'a> {
+    /// Pictures decoded from it carry this number.
+    pub number: u64,
+    /// The bitstream.
+    pub data: &'a [u8],
+}
+
+/// A picture in a slot.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame {
+    /// The packet it was decoded from.
+    pub number: u64,
+    /// Bits of [`iotdec_wire::msg::frame_flags`].
+    pub flags: u32,
+    /// What it looks like.
+    pub picture: PictureRecord,
+}
+
+/// Takes finished pictures, in display order.
+pub trait Output {
+    /// One picture. The decoder may go on reading it, and no longer writes to it.
+    fn picture(&mut self, frame: &Frame, lease: &Lease);
+}
+
+/// Why a packet was not decoded, or not entirely.
+#[derive(Debug, PartialEq, Eq)]
+pub struct DecodeError {
+    /// The library's own error number, not 0.
+    pub code: i32,
+    /// Its text.
+    pub text: String,
+    /// Decoding can't go on, not even after a flush.
+    pub fatal: bool,
+}
+
+/// Why there is no decoder.
+#[derive(Debug, PartialEq, Eq)]
+pub struct OpenError {
+    /// Which step failed.
+    pub refusal: Refusal,
+    /// What to tell about it.
+    pub text: String,
+}
+
+impl OpenError {
+    /// The library lacks a function.
+    fn symbol(name: &str) -> Self {
+        Self {
+            refusal: Refusal::Symbol,
+            text: name.to_owned(),
+        }
+    }
+
+    /// The library would not make a decoder, or not with these options.
+    fn decoder(text: impl Into<String>) -> Self {
+        Self {
+            refusal: Refusal::Decoder,
+            text: text.into(),
+        }
+    }
+}
+
+/// Loads `library` and makes a decoder with the adapter of that name.
+pub fn open(adapter: &str, library: &str, slots: Arc<dyn SlotPool>, options: &Options) -> Opened {
+    let adapter = ADAPTERS
+        .iter()
+        .find(|known| known.name == adapter)
+        .ok_or_else(|| OpenError {
+            refusal: Refusal::Adapter,
+            text: ADAPTERS
+                .iter()
+                .map(|known| known.name)
+                .collect::<Vec<_>>()
+                .join(" "),
+        })?;
+    let library = Library::open(library).map_err(|text| OpenError {
+        refusal: Refusal::Library,
+        text,
+    })?;
+    (adapter.open)(&library, slots, options)
+}
+
+/// An adapter's settings, from `--option KEY=VALUE`.
+#[derive(Debug, Default)]
+pub struct Options {
+    pairs: Vec<(String, String)>,
+}
+
+impl Options {
+    /// Reads `KEY=VALUE` words; a later one overrides an earlier.
+    pub fn parse<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<Self, String> {
+        let pairs = words
+            .into_iter()
+            .map(|word| match word.split_once('=') {
+                Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+                _ => Err(format!("--option {word}: not KEY=VALUE")),
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self { pairs })
+    }
+
+    /// The number given for `key`, or `default`. Says what it can't read.
+    fn number(&self, key: &str, default: u32) -> Result<u32, OpenError> {
+        let given = self.pairs.iter().rev().find(|(name, _)| name == key);
+        given.map_or(Ok(default), |(_, value)| {
+            value
+                .parse()
+                .map_err(|_| OpenError::decoder(format!("option {key}={value}: not a number")))
+        })
+    }
+
+    /// Complains about options that the adapter does not have.
+    fn only(&self, known: &[&str]) -> Result<(), OpenError> {
+        match self
+            .pairs
+            .iter()
+            .find(|(key, _)| !known.contains(&key.as_str()))
+        {
+            Some((key, _)) => Err(OpenError::decoder(format!(
+                "no option '{key}'; there is {}",
+                known.join(", ")
+            ))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Copies the planes of a picture in foreign memory to where `picture` says in
+/// `target`, which holds nothing but the visible part.
+///
+/// # Safety
+/// `source` and `stride` describe planes of at least the picture's size.
+unsafe fn copy_planes(
+    picture: &PictureRecord,
+    format: PixelFormat,
+    source: [*const u8; 3],
+    stride: [usize; 3],
+    target: &mut [u8],
+) {
+    for plane in 0..format.planes() {
+        let (columns, rows) = format.plane_size(plane, picture.width, picture.height);
+        let len = (columns * format.sample_bytes()) as usize;
+        let step = picture.stride[plane] as usize;
+        let start = picture.offset[plane] as usize;
+        for row in 0..rows as usize {
+            // SAFETY: row and length are within the plane, by the caller's promise.
+            let from =
+                unsafe { std::slice::from_raw_parts(source[plane].add(row * stride[plane]), len) };
+            target[start + row * step..][..len].copy_from_slice(from);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::slots::local::LocalSlots;
+
+    #[test]
+    fn options_override_and_complain() {
+        let options = Options::parse(["threads=1", "threads=4"]).unwrap();
+        assert_eq!(options.number("threads", 2), Ok(4));
+        assert_eq!(options.number("other", 2), Ok(2));
+        assert!(options.only(&["threads"]).is_ok());
+        let error = options.only(&["depth", "delay"]).unwrap_err();
+        assert_eq!(error.text, "no option 'threads'; there is depth, delay");
+        assert!(Options::parse(["threads"]).is_err());
+        assert!(Options::parse(["=1"]).is_err());
+        let odd = Options::parse(["threads=many"]).unwrap();
+        assert_eq!(
+            odd.number("threads", 1).unwrap_err().refusal,
+            Refusal::Decoder
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_opened_is_named() {
+        let open = |adapter, library| {
+            super::open(adapter, library, LocalSlots::new(), &Options::default())
+                .err()
+                .unwrap()
+        };
+        let error = open("nothing", "libc.so.6");
+        assert_eq!(error.refusal, Refusal::Adapter);
+        assert!(error.text.contains("libde265"));
+        let error = open("libde265", "/nonexistent.so");
+        assert_eq!(error.refusal, Refusal::Library);
+        let error = open("libde265", "libc.so.6");
+        assert_eq!(error.refusal, Refusal::Symbol);
+        assert!(error.text.starts_with("de265_"));
+    }
+}
