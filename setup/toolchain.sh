@@ -68,8 +68,8 @@ if [ "${IOTDEC_RUST-}" != debian ] && command -v rustc >/dev/null && usable "$(d
     host_bin=$(dirname "$(command -v rustc)")
     guest_bin=$host_bin
     if ! builds_guest "$host_bin"; then
-        # Without a network this must not take long: there is another way.
-        if command -v rustup >/dev/null; then
+        # Without a network this must not take long: there is another way. Nor is rustup asked again each time.
+        if command -v rustup >/dev/null && ! usable "$toolchain/usr/bin"; then
             say "asking rustup for $target"
             RUSTUP_MAX_RETRIES=0 timeout 120 rustup target add "$target" >/dev/null 2>&1 ||
                 say "rustup cannot get it; taking Debian's Rust for the guest"
