@@ -24,7 +24,7 @@ pub mod slots;
 pub mod supervisor;
 
 pub use feed::{FeedError, Feeder, Packet};
-pub use iotdec_wire::msg::packet_flags;
+pub use iotdec_wire::msg::{PacketDone, packet_flags};
 pub use iotdec_wire::picture::{Colour, MAX_PLANES, Picture, PixelFormat, Rect};
 pub use launch::{Launch, LaunchError, Overrides};
 pub use manifest::Manifest;

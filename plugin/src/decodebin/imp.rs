@@ -1,0 +1,336 @@
+//! parsebin, which types, demuxes and parses, and behind its first video pad the
+//! decoder that fits. The source pad is there from the start, without a target,
+//! so that `filesrc ! iotdec ! autovideosink` links at once.
+
+use crate::CAT;
+use crate::register::{self, Registered};
+use crate::settings::{self, Settings};
+use gst::glib;
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+use once_cell::sync::Lazy;
+use std::sync::{Arc, Mutex};
+
+#[derive(Debug, Default)]
+pub(crate) struct IotdecBin {
+    settings: Mutex<Settings>,
+    /// The decoder to use instead of the best-ranked one, by name.
+    wanted: Mutex<Option<String>>,
+    parsebin: Mutex<Option<gst::Element>>,
+    /// Between the two, where parsebin's stream format is not the decoder's.
+    parser: Mutex<Option<gst::Element>>,
+    decoder: Mutex<Option<gst::Element>>,
+}
+
+impl IotdecBin {
+    fn src_pad(&self) -> gst::GhostPad {
+        let pad = self
+            .obj()
+            .static_pad("src")
+            .expect("added when constructed");
+        pad.downcast().expect("added as a ghost pad")
+    }
+
+    /// A parsed stream appeared: decode it if it is the first video.
+    fn stream_found(&self, pad: &gst::Pad) {
+        let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
+        gst::debug!(CAT, imp = self, "Stream {caps:?} on {}", pad.name());
+        let name = caps.structure(0).map(|structure| structure.name().as_str());
+        let is_picture = name.is_some_and(|n| n.starts_with("video/") || n.starts_with("image/"));
+        if !is_picture || lock(&self.decoder).is_some() {
+            return;
+        }
+        if let Err(message) = self.decode(pad, &caps) {
+            self.post_error_message(message);
+        }
+    }
+
+    fn decode(&self, pad: &gst::Pad, caps: &gst::Caps) -> Result<(), gst::ErrorMessage> {
+        let registered = self.choose(caps)?;
+        let failed = |what: &str| gst::error_msg!(gst::CoreError::Failed, ["Cannot {what}"]);
+        let name = registered.manifest.element_name();
+        let decoder = gst::ElementFactory::make(&name)
+            .build()
+            .map_err(|_| failed(&format!("make element {name}")))?;
+        self.configure(&decoder);
+        let bin = self.obj();
+        bin.add(&decoder).map_err(|_| failed("add the decoder"))?;
+        let ports = (decoder.static_pad("sink"), decoder.static_pad("src"));
+        let (Some(sink), Some(src)) = ports else {
+            return Err(failed("find the decoder's pads"));
+        };
+        *lock(&self.decoder) = Some(decoder.clone());
+        self.src_pad()
+            .set_target(Some(&src))
+            .map_err(|_| failed("expose the decoder's output"))?;
+        // A decoder that cannot start has posted why; nothing to add to that.
+        if decoder.sync_state_with_parent().is_err() {
+            return Ok(());
+        }
+        let entry = match caps.can_intersect(&registered.caps) {
+            true => sink,
+            false => self.convert(caps, &sink)?,
+        };
+        pad.link(&entry)
+            .map_err(|_| failed(&format!("link {caps} to {name}")))?;
+        Ok(())
+    }
+
+    /// Puts another parser before the decoder: parsebin picks the stream format that
+    /// its parser likes best, and parsers convert between them.
+    fn convert(&self, caps: &gst::Caps, sink: &gst::Pad) -> Result<gst::Pad, gst::ErrorMessage> {
+        let failed = || {
+            gst::error_msg!(
+                gst::CoreError::MissingPlugin,
+                ["No parser converts {caps}; install gstreamer1.0-plugins-bad"]
+            )
+        };
+        let parsers = gst::ElementFactory::factories_with_type(
+            gst::ElementFactoryType::PARSER,
+            gst::Rank::MARGINAL,
+        );
+        let factory = parsers
+            .iter()
+            .find(|factory| factory.can_sink_any_caps(caps))
+            .ok_or_else(failed)?;
+        let parser = factory.create().build().map_err(|_| failed())?;
+        self.obj().add(&parser).map_err(|_| failed())?;
+        let ports = (parser.static_pad("sink"), parser.static_pad("src"));
+        let (Some(entry), Some(src)) = ports else {
+            return Err(failed());
+        };
+        src.link(sink).map_err(|_| failed())?;
+        parser.sync_state_with_parent().map_err(|_| failed())?;
+        *lock(&self.parser) = Some(parser);
+        Ok(entry)
+    }
+
+    /// The decoder of these caps: the one asked for, or the best-ranked that can
+    /// run here.
+    fn choose(&self, caps: &gst::Caps) -> Result<Arc<Registered>, gst::ErrorMessage> {
+        let decoders = register::all();
+        let list = || {
+            let lines = decoders
+                .iter()
+                .map(|d| format!("{} ({})", d.manifest.name, media_types(&d.caps)));
+            lines.collect::<Vec<_>>().join(", ")
+        };
+        if let Some(name) = &*lock(&self.wanted) {
+            let found = decoders.iter().find(|d| d.manifest.name == *name);
+            return found.cloned().ok_or_else(|| {
+                gst::error_msg!(
+                    gst::LibraryError::Settings,
+                    ["There is no decoder {name}; there are: {}", list()]
+                )
+            });
+        }
+        // The parser converts between stream formats when it is linked, so only the
+        // media type and profile decide here.
+        let mut fitting: Vec<_> = decoders.iter().filter(|d| fits(caps, &d.caps)).collect();
+        fitting.sort_by_key(|d| std::cmp::Reverse((d.rank(), d.manifest.rank.number())));
+        fitting.first().map(|d| Arc::clone(d)).ok_or_else(|| {
+            gst::error_msg!(
+                gst::StreamError::CodecNotFound,
+                [
+                    "No decoder for {caps}; there are: {}. A manifest in one of the directories \
+                     of IOTDEC_DECODER_PATH adds one",
+                    list()
+                ]
+            )
+        })
+    }
+
+    /// Hands the shared properties on.
+    fn configure(&self, decoder: &gst::Element) {
+        let settings = lock(&self.settings);
+        for spec in settings::property_specs() {
+            if spec.flags().contains(glib::ParamFlags::WRITABLE) {
+                decoder.set_property_from_value(spec.name(), &settings.get(spec.name()));
+            }
+        }
+    }
+
+    /// Lets the parser before a decoder convert to what the decoder takes.
+    fn make_parsebin(&self) -> Result<gst::Element, glib::BoolError> {
+        let parsebin = gst::ElementFactory::make("parsebin").build()?;
+        let weak = self.obj().downgrade();
+        parsebin.connect_pad_added(move |_, pad| {
+            if let Some(bin) = weak.upgrade() {
+                bin.imp().stream_found(pad);
+            }
+        });
+        let weak = self.obj().downgrade();
+        parsebin.connect("unknown-type", false, move |arguments| {
+            let caps = arguments[2].get::<gst::Caps>().ok()?;
+            let bin = weak.upgrade()?;
+            gst::debug!(CAT, obj = bin, "parsebin has no parser for {caps}");
+            None
+        });
+        Ok(parsebin)
+    }
+
+    /// Undoes what the last stream made, so that the next can be another one.
+    fn forget_stream(&self) {
+        let _ = self.src_pad().set_target(None::<&gst::Pad>);
+        let made = [lock(&self.parser).take(), lock(&self.decoder).take()];
+        for element in made.into_iter().flatten() {
+            let _ = element.set_state(gst::State::Null);
+            let _ = self.obj().remove(&element);
+        }
+    }
+}
+
+impl Registered {
+    /// The rank in force, which GST_PLUGIN_FEATURE_RANK may have changed.
+    fn rank(&self) -> gst::Rank {
+        gst::ElementFactory::find(&self.manifest.element_name())
+            .map_or(gst::Rank::NONE, |factory| factory.rank())
+    }
+}
+
+fn fits(caps: &gst::Caps, decoder: &gst::Caps) -> bool {
+    let media_type = |caps: &gst::Caps| {
+        let names = caps.iter().map(|structure| structure.name().to_string());
+        names.collect::<Vec<_>>()
+    };
+    let theirs = media_type(decoder);
+    media_type(caps).iter().any(|name| theirs.contains(name))
+}
+
+fn media_types(caps: &gst::Caps) -> String {
+    let mut names: Vec<_> = caps.iter().map(|s| s.name().to_string()).collect();
+    names.dedup();
+    names.join(", ")
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().expect("never poisoned")
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for IotdecBin {
+    const NAME: &'static str = "GstIotdecBin";
+    type Type = super::IotdecBin;
+    type ParentType = gst::Bin;
+}
+
+impl ObjectImpl for IotdecBin {
+    fn properties() -> &'static [glib::ParamSpec] {
+        static PROPERTIES: Lazy<Vec<glib::ParamSpec>> = Lazy::new(|| {
+            let decoder = glib::ParamSpecString::builder("decoder")
+                .nick("Decoder")
+                .blurb("Name of the decoder to use (default: the best-ranked that fits)")
+                .mutable_ready()
+                .build();
+            [decoder]
+                .into_iter()
+                .chain(settings::property_specs())
+                .collect()
+        });
+        &PROPERTIES
+    }
+
+    fn set_property(&self, _id: usize, value: &glib::Value, spec: &glib::ParamSpec) {
+        match spec.name() {
+            "decoder" => *lock(&self.wanted) = settings::string(value),
+            name => {
+                lock(&self.settings).set(name, value);
+                if let Some(decoder) = &*lock(&self.decoder) {
+                    decoder.set_property_from_value(name, value);
+                }
+            }
+        }
+    }
+
+    fn property(&self, _id: usize, spec: &glib::ParamSpec) -> glib::Value {
+        match spec.name() {
+            "decoder" => lock(&self.wanted).to_value(),
+            "stats" => {
+                let decoder = lock(&self.decoder);
+                let stats = decoder
+                    .as_ref()
+                    .map(|d| d.property::<gst::Structure>("stats"));
+                stats.to_value()
+            }
+            name => lock(&self.settings).get(name),
+        }
+    }
+
+    fn constructed(&self) {
+        self.parent_constructed();
+        let obj = self.obj();
+        let class = obj.class();
+        for name in ["sink", "src"] {
+            let template = class.pad_template(name).expect("templates are static");
+            let pad = gst::GhostPad::from_template(&template);
+            obj.add_pad(&pad).expect("the names are unique");
+        }
+    }
+}
+
+impl GstObjectImpl for IotdecBin {}
+
+impl ElementImpl for IotdecBin {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: Lazy<gst::subclass::ElementMetadata> = Lazy::new(|| {
+            gst::subclass::ElementMetadata::new(
+                "Foreign video decoder",
+                "Codec/Decoder/Video",
+                "Decodes the video of any file or stream with an aarch64 library",
+                "The iotdec developers",
+            )
+        });
+        Some(&METADATA)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        static TEMPLATES: Lazy<Vec<gst::PadTemplate>> = Lazy::new(|| {
+            let always = gst::PadPresence::Always;
+            let any = gst::Caps::new_any();
+            let raw = crate::decoder::picture::raw_caps();
+            vec![
+                gst::PadTemplate::new("sink", gst::PadDirection::Sink, always, &any)
+                    .expect("valid caps"),
+                gst::PadTemplate::new("src", gst::PadDirection::Src, always, &raw)
+                    .expect("valid caps"),
+            ]
+        });
+        &TEMPLATES
+    }
+
+    fn change_state(
+        &self,
+        transition: gst::StateChange,
+    ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        if transition == gst::StateChange::NullToReady && lock(&self.parsebin).is_none() {
+            let made = self.make_parsebin().and_then(|parsebin| {
+                self.obj().add(&parsebin)?;
+                let sink = self
+                    .obj()
+                    .static_pad("sink")
+                    .and_downcast::<gst::GhostPad>();
+                sink.expect("added when constructed")
+                    .set_target(parsebin.static_pad("sink").as_ref())?;
+                Ok(parsebin)
+            });
+            match made {
+                Ok(parsebin) => *lock(&self.parsebin) = Some(parsebin),
+                Err(error) => {
+                    gst::element_imp_error!(
+                        self,
+                        gst::CoreError::MissingPlugin,
+                        ["{error}; install gstreamer1.0-plugins-base"]
+                    );
+                    return Err(gst::StateChangeError);
+                }
+            }
+        }
+        let result = self.parent_change_state(transition)?;
+        if transition == gst::StateChange::PausedToReady {
+            self.forget_stream();
+        }
+        Ok(result)
+    }
+}
+
+impl BinImpl for IotdecBin {}

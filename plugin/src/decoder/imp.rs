@@ -1,0 +1,260 @@
+//! The element as GStreamer's base class sees it.
+
+use crate::register::Registered;
+use crate::settings::{self, Settings};
+use crate::stats::Stats;
+use crate::{CAT, register};
+use gst::glib;
+use gst::subclass::prelude::*;
+use gst_video::prelude::*;
+use gst_video::subclass::prelude::*;
+use gst_video::{VideoCodecFrame, VideoCodecState, video_codec_state::Readable};
+use iotdec_bridge::Receiver;
+use once_cell::sync::Lazy;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+
+use super::headers::{Headers, Syntax};
+use super::output::Output;
+use super::session::Session;
+use super::submit::Input;
+
+/// The element's instance data. Locks are taken in the order of the fields, the
+/// base class's stream lock before all of them; none is held while pushing.
+#[derive(Default)]
+pub(crate) struct ForeignDecoder {
+    pub(super) settings: Mutex<Settings>,
+    /// The running worker; replaced when it is lost.
+    pub(super) session: Mutex<Option<Session>>,
+    /// What the streaming thread needs; held while it waits for the worker.
+    pub(super) input: Mutex<Input>,
+    /// Where the source pad's task reads; held by it while it waits for the worker.
+    pub(super) receiver: Mutex<Option<Receiver>>,
+    /// What the task knows of the pictures it delivers.
+    pub(super) output: Mutex<Output>,
+    /// What the task tells the streaming thread, which waits on `progressed`.
+    pub(super) progress: Mutex<Progress>,
+    pub(super) progressed: Condvar,
+    /// Upstream or the application flushes: the streaming thread must not wait.
+    pub(super) flushing: AtomicBool,
+    /// The element leaves PAUSED: the task must not wait either.
+    pub(super) stopping: AtomicBool,
+    pub(super) stats: Stats,
+}
+
+/// How far the output side has come.
+#[derive(Debug)]
+pub(super) struct Progress {
+    /// What pushing the last frame returned.
+    pub(super) flow: Result<gst::FlowSuccess, gst::FlowError>,
+    /// The last drain that was answered, and the last that was asked for.
+    pub(super) drained: u32,
+    pub(super) drain_serial: u32,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self {
+            flow: Ok(gst::FlowSuccess::Ok),
+            drained: 0,
+            drain_serial: 0,
+        }
+    }
+}
+
+/// Locks that no panic poisons, because no code under them panics.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("never poisoned")
+}
+
+impl ForeignDecoder {
+    /// The manifest this element was made from.
+    pub(super) fn registered(&self) -> Arc<Registered> {
+        register::of_type(self.obj().type_()).expect("types are derived by `register` only")
+    }
+
+    /// Whether the streaming thread must stop waiting.
+    pub(super) fn interrupted(&self) -> bool {
+        self.flushing.load(Ordering::Acquire) || self.stopping.load(Ordering::Acquire)
+    }
+
+    fn interrupt(&self, flag: &AtomicBool) {
+        flag.store(true, Ordering::Release);
+        if let Some(session) = &*lock(&self.session) {
+            session.worker.wake();
+        }
+        // Under the lock, so that a waiter is either before its check or asleep.
+        let _progress = lock(&self.progress);
+        self.progressed.notify_all();
+    }
+
+    /// Runs `f` without the stream lock, which the caller holds once, so that the
+    /// task can push frames meanwhile and a flush can get through.
+    pub(super) fn without_stream_lock<R>(&self, f: impl FnOnce() -> R) -> R {
+        let obj = self.obj();
+        let decoder: *mut gst_video::ffi::GstVideoDecoder =
+            obj.upcast_ref::<gst_video::VideoDecoder>().as_ptr();
+        // SAFETY: the base class calls the virtual functions that use this with its
+        // recursive stream lock held by this thread; it is taken again before
+        // returning, so the base class finds it as it left it.
+        unsafe { glib::ffi::g_rec_mutex_unlock(&raw mut (*decoder).stream_lock) };
+        let result = f();
+        // SAFETY: as above.
+        unsafe { glib::ffi::g_rec_mutex_lock(&raw mut (*decoder).stream_lock) };
+        result
+    }
+
+    /// Runs `f` with the stream lock, so that the base class handles no frame and
+    /// no flush meanwhile.
+    pub(super) fn with_stream_lock<R>(&self, f: impl FnOnce() -> R) -> R {
+        let obj = self.obj();
+        let decoder: *mut gst_video::ffi::GstVideoDecoder =
+            obj.upcast_ref::<gst_video::VideoDecoder>().as_ptr();
+        // SAFETY: the lock is recursive, lives as long as the element, and is
+        // released below by the thread that took it.
+        unsafe { glib::ffi::g_rec_mutex_lock(&raw mut (*decoder).stream_lock) };
+        let result = f();
+        // SAFETY: as above.
+        unsafe { glib::ffi::g_rec_mutex_unlock(&raw mut (*decoder).stream_lock) };
+        result
+    }
+
+    /// Drops what is under way without waiting for anyone.
+    fn discard(&self) {
+        if let Some(session) = &*lock(&self.session) {
+            session.worker.flush();
+        }
+        lock(&self.input).headers_due = true;
+        lock(&self.progress).flow = Ok(gst::FlowSuccess::Ok);
+    }
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for ForeignDecoder {
+    const NAME: &'static str = "GstIotdecDecoder";
+    const ABSTRACT: bool = true;
+    type Type = super::ForeignDecoder;
+    type ParentType = gst_video::VideoDecoder;
+}
+
+impl ObjectImpl for ForeignDecoder {
+    fn properties() -> &'static [glib::ParamSpec] {
+        static PROPERTIES: Lazy<Vec<glib::ParamSpec>> = Lazy::new(settings::property_specs);
+        &PROPERTIES
+    }
+
+    fn set_property(&self, _id: usize, value: &glib::Value, spec: &glib::ParamSpec) {
+        lock(&self.settings).set(spec.name(), value);
+    }
+
+    fn property(&self, _id: usize, spec: &glib::ParamSpec) -> glib::Value {
+        match spec.name() {
+            "stats" => {
+                let session = lock(&self.session);
+                let running = session.as_ref().map(Session::running);
+                self.stats.structure(running).to_value()
+            }
+            name => lock(&self.settings).get(name),
+        }
+    }
+
+    fn constructed(&self) {
+        self.parent_constructed();
+        let obj = self.obj();
+        obj.set_packetized(true);
+        obj.set_needs_format(true);
+        obj.set_use_default_pad_acceptcaps(true);
+    }
+}
+
+impl GstObjectImpl for ForeignDecoder {}
+
+impl ElementImpl for ForeignDecoder {
+    fn change_state(
+        &self,
+        transition: gst::StateChange,
+    ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        if transition == gst::StateChange::PausedToReady {
+            // Before the base class deactivates the pads, which waits for both
+            // threads to leave.
+            self.interrupt(&self.stopping);
+        }
+        self.parent_change_state(transition)
+    }
+}
+
+impl VideoDecoderImpl for ForeignDecoder {
+    fn open(&self) -> Result<(), gst::ErrorMessage> {
+        self.ensure_session()
+    }
+
+    fn close(&self) -> Result<(), gst::ErrorMessage> {
+        self.end_session();
+        Ok(())
+    }
+
+    fn start(&self) -> Result<(), gst::ErrorMessage> {
+        self.stopping.store(false, Ordering::Release);
+        self.flushing.store(false, Ordering::Release);
+        *lock(&self.progress) = Progress::default();
+        // The properties may have been changed in READY.
+        self.ensure_session()
+    }
+
+    fn stop(&self) -> Result<(), gst::ErrorMessage> {
+        // It fails only if there is no task.
+        let _ = self.obj().src_pad().stop_task();
+        self.discard();
+        lock(&self.input).forget_stream();
+        lock(&self.output).forget_stream();
+        Ok(())
+    }
+
+    fn set_format(
+        &self,
+        state: &VideoCodecState<'static, Readable>,
+    ) -> Result<(), gst::LoggableError> {
+        // What is still inside belongs to the old caps.
+        let _ = self.drain();
+        gst::debug!(CAT, imp = self, "Input caps {:?}", state.caps());
+        let syntax = state.caps().map_or(Syntax::Other, Syntax::of_caps);
+        lock(&self.input).headers = Headers::new(syntax);
+        lock(&self.output).begin_stream(state.clone());
+        Ok(())
+    }
+
+    fn handle_frame(&self, frame: VideoCodecFrame) -> Result<gst::FlowSuccess, gst::FlowError> {
+        self.submit(frame)
+    }
+
+    fn finish(&self) -> Result<gst::FlowSuccess, gst::FlowError> {
+        self.drain()
+    }
+
+    fn drain(&self) -> Result<gst::FlowSuccess, gst::FlowError> {
+        self.drain_worker()
+    }
+
+    fn flush(&self) -> bool {
+        gst::debug!(CAT, imp = self, "Flushing");
+        self.discard();
+        true
+    }
+
+    fn sink_event(&self, event: gst::Event) -> bool {
+        match event.type_() {
+            gst::EventType::FlushStart => self.interrupt(&self.flushing),
+            gst::EventType::FlushStop => self.flushing.store(false, Ordering::Release),
+            _ => {}
+        }
+        self.parent_sink_event(event)
+    }
+
+    fn decide_allocation(
+        &self,
+        query: &mut gst::query::Allocation,
+    ) -> Result<(), gst::LoggableError> {
+        self.note_allocation(query);
+        self.parent_decide_allocation(query)
+    }
+}

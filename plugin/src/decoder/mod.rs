@@ -1,0 +1,20 @@
+//! `iotdec_<name>`: a GstVideoDecoder whose decoder runs in a worker process.
+//!
+//! A frame's way: `imp` takes it from upstream, `submit` sends it to the worker
+//! on the streaming thread, `output` receives the picture on the source pad's
+//! task and pushes it. `session` starts the worker and replaces a lost one.
+
+pub(crate) mod headers;
+mod imp;
+mod output;
+pub(crate) mod picture;
+mod session;
+mod submit;
+
+use gst::glib;
+
+glib::wrapper! {
+    /// The abstract parent of all `iotdec_<name>` elements.
+    pub(crate) struct ForeignDecoder(ObjectSubclass<imp::ForeignDecoder>)
+        @extends gst_video::VideoDecoder, gst::Element, gst::Object;
+}

@@ -1,0 +1,279 @@
+//! The source pad's task: from the event ring to downstream.
+
+use super::imp::{ForeignDecoder, lock};
+use super::picture::{self, Shape};
+use crate::CAT;
+use crate::memory::SlotMemories;
+use gst::glib;
+use gst::subclass::prelude::*;
+use gst_video::prelude::*;
+use gst_video::video_codec_state::{Readable, VideoCodecState};
+use gst_video::{VideoCodecFrame, VideoCodecFrameFlags, VideoInfo};
+use iotdec_bridge::{Event, Frame, PacketDone, Worker};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Packets that a picture may stay behind the newest one: twice the largest
+/// reorder depth of any supported format (16 pictures).
+const MAX_DELAY: u32 = 32;
+
+/// The base class's description of the input.
+type InputState = VideoCodecState<'static, Readable>;
+
+/// What the task knows of the pictures it delivers.
+#[derive(Debug, Default)]
+pub(super) struct Output {
+    input: Option<InputState>,
+    negotiated: Option<Negotiated>,
+    /// Downstream understands GstVideoMeta.
+    video_meta: bool,
+    /// Where the next frame without a time stamp goes, if one went before.
+    next_pts: Option<gst::ClockTime>,
+    /// Workers lost since the last frame.
+    losses: u32,
+}
+
+#[derive(Clone, Debug)]
+struct Negotiated {
+    shape: Shape,
+    info: VideoInfo,
+}
+
+impl Output {
+    /// Input of these caps follows.
+    pub(super) fn begin_stream(&mut self, input: InputState) {
+        self.input = Some(input);
+        self.negotiated = None;
+    }
+
+    pub(super) fn forget_stream(&mut self) {
+        *self = Self::default();
+    }
+
+    pub(super) fn count_loss(&mut self) -> u32 {
+        self.losses += 1;
+        self.losses
+    }
+
+    /// A time for a frame that has none: after the one before it.
+    fn pts(&mut self, pts: Option<gst::ClockTime>, info: &VideoInfo) -> Option<gst::ClockTime> {
+        let pts = pts.or(self.next_pts)?;
+        let fps = info.fps();
+        self.next_pts = (fps.numer() > 0)
+            .then(|| gst::ClockTime::SECOND.mul_div_floor(fps.denom() as u64, fps.numer() as u64))
+            .flatten()
+            .map(|duration| pts + duration);
+        Some(pts)
+    }
+}
+
+impl ForeignDecoder {
+    /// One round of the task.
+    pub(super) fn output_one(&self) {
+        let mut receiver = lock(&self.receiver);
+        let event = match &mut *receiver {
+            Some(receiver) => receiver.next(&mut || self.stopping.load(Ordering::Acquire)),
+            None => Ok(None),
+        };
+        drop(receiver);
+        match event {
+            Ok(Some(Event::Frame(frame))) => self.deliver(frame),
+            Ok(Some(Event::PacketDone(done))) => self.note_packet(&done),
+            Ok(Some(Event::Drained(drain))) => {
+                lock(&self.progress).drained = drain.serial;
+                self.progressed.notify_all();
+            }
+            Ok(None) => self.pause_task(),
+            Err(_) if self.stopping.load(Ordering::Acquire) => self.pause_task(),
+            Err(loss) => {
+                if !self.recover(&loss) {
+                    self.pause_task();
+                }
+            }
+        }
+    }
+
+    fn pause_task(&self) {
+        // It fails only if there is no task.
+        let _ = self.obj().src_pad().pause_task();
+    }
+
+    fn note_packet(&self, done: &PacketDone) {
+        self.stats.decoded_in(done.decode_us);
+        if done.error != 0 {
+            self.stats.decode_errors.add(1);
+            gst::warning!(
+                CAT,
+                imp = self,
+                "Packet {} could not be decoded: error {}",
+                done.number,
+                done.error
+            );
+        }
+        self.drop_overdue_frames(done.number as u32);
+    }
+
+    /// Drops frames of which no picture can come any more, so that a stream with
+    /// losses does not pile them up.
+    fn drop_overdue_frames(&self, newest: u32) {
+        let obj = self.obj();
+        while let Some(frame) = obj.oldest_frame() {
+            let behind = newest.wrapping_sub(frame.system_frame_number());
+            if behind <= MAX_DELAY || behind > u32::MAX / 2 {
+                break;
+            }
+            self.stats.frames_dropped.add(1);
+            let _ = obj.drop_frame(frame);
+        }
+    }
+
+    /// Pushes a picture downstream.
+    fn deliver(&self, frame: Frame) {
+        let obj = self.obj();
+        // With the codec frame comes the stream lock, so no flush can come between
+        // the check of the epoch and the push.
+        let Some(codec_frame) = obj.frame(frame.number as i32) else {
+            gst::trace!(
+                CAT,
+                imp = self,
+                "Frame {} is not wanted any more",
+                frame.number
+            );
+            return;
+        };
+        let Some((worker, memories)) = self.worker_and_memories() else {
+            return;
+        };
+        if frame.epoch != worker.epoch() {
+            gst::trace!(CAT, imp = self, "Frame {} is stale", frame.number);
+            return;
+        }
+        lock(&self.output).losses = 0;
+        let flow = self.push(frame, codec_frame, &worker, &memories);
+        if let Err(error) = flow {
+            gst::debug!(CAT, imp = self, "Pushing returned {error:?}");
+        }
+        // A flush while pushing has already cleared the way for what follows it.
+        if flow != Err(gst::FlowError::Flushing) {
+            lock(&self.progress).flow = flow;
+        }
+    }
+
+    fn push(
+        &self,
+        frame: Frame,
+        mut codec_frame: VideoCodecFrame<'_>,
+        worker: &Worker,
+        memories: &Arc<SlotMemories>,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let obj = self.obj();
+        let info = match self.negotiate_for(&frame) {
+            Ok(info) => info,
+            Err(error) => {
+                obj.release_frame(codec_frame);
+                return Err(error);
+            }
+        };
+        self.count_frame(&frame);
+        if frame.corrupt {
+            codec_frame.set_flags(VideoCodecFrameFlags::CORRUPTED);
+        }
+        let buffer = self.wrap(frame, &info, worker, memories).map_err(|error| {
+            gst::element_imp_error!(self, gst::ResourceError::Failed, ["{error}"]);
+            gst::FlowError::Error
+        });
+        let buffer = match buffer {
+            Ok(buffer) => buffer,
+            Err(error) => {
+                obj.release_frame(codec_frame);
+                return Err(error);
+            }
+        };
+        let pts = lock(&self.output).pts(codec_frame.pts(), &info);
+        codec_frame.set_pts(pts);
+        codec_frame.set_output_buffer(buffer);
+        obj.finish_frame(codec_frame)
+    }
+
+    fn count_frame(&self, frame: &Frame) {
+        self.stats.frames_out.add(1);
+        self.stats.frames_corrupt.add(frame.corrupt.into());
+        let copied = frame.copied_by_guest;
+        self.stats.frames_copied_by_guest.add(copied.into());
+    }
+
+    /// The slot's memory as a buffer; or a copy of it, where downstream could not
+    /// read it as it lies or holds so many that the decoder would starve.
+    fn wrap(
+        &self,
+        frame: Frame,
+        info: &VideoInfo,
+        worker: &Worker,
+        memories: &Arc<SlotMemories>,
+    ) -> Result<gst::Buffer, glib::BoolError> {
+        let picture = frame.picture;
+        let video_meta = lock(&self.output).video_meta;
+        let unreadable = !video_meta && !picture::is_default_layout(&picture, info);
+        let starving = worker.slots_are_scarce();
+        let memory = memories.lend(frame.lease)?;
+        let buffer = picture::buffer(memory, &picture, info.format())?;
+        if !unreadable && !starving {
+            return Ok(buffer);
+        }
+        self.stats.frames_copied.add(1);
+        let target = self.obj().allocate_output_buffer()?;
+        picture::copy(&buffer, target, info)
+    }
+
+    /// Makes the caps fit the frame.
+    fn negotiate_for(&self, frame: &Frame) -> Result<VideoInfo, gst::FlowError> {
+        let shape = Shape::from(&frame.picture);
+        let output = lock(&self.output);
+        if let Some(negotiated) = &output.negotiated
+            && negotiated.shape == shape
+            && !self.obj().src_pad().check_reconfigure()
+        {
+            return Ok(negotiated.info.clone());
+        }
+        let input = output.input.clone();
+        drop(output);
+        let Some(format) = picture::video_format(shape.format) else {
+            gst::element_imp_error!(
+                self,
+                gst::StreamError::Format,
+                [
+                    "GStreamer has no video format for {:?} pictures",
+                    shape.format
+                ]
+            );
+            return Err(gst::FlowError::NotNegotiated);
+        };
+        let obj = self.obj();
+        let mut state = obj.set_output_state(format, shape.width, shape.height, input.as_ref())?;
+        let framerate = lock(&self.settings).framerate;
+        let input_caps = input.as_ref().and_then(VideoCodecState::caps);
+        let info = picture::complete_info(state.info(), input_caps, &shape, framerate)
+            .map_err(|_| gst::FlowError::NotNegotiated)?;
+        state.set_info(info.clone());
+        obj.negotiate(state)?;
+        gst::debug!(CAT, imp = self, "Output is {info:?}");
+        let negotiated = Negotiated { shape, info };
+        lock(&self.output).negotiated = Some(negotiated.clone());
+        Ok(negotiated.info)
+    }
+
+    /// Notes what downstream said to the ALLOCATION query, and keeps the base class
+    /// from allocating frames that only the copying path would use.
+    pub(super) fn note_allocation(&self, query: &mut gst::query::Allocation) {
+        let video_meta = query
+            .find_allocation_meta::<gst_video::VideoMeta>()
+            .is_some();
+        lock(&self.output).video_meta = video_meta;
+        let need = query.allocation_pools().map(|(_, _, min, _)| min).max();
+        if let Some(session) = &*lock(&self.session) {
+            session
+                .worker
+                .set_downstream_need(1 + need.unwrap_or(0) as usize);
+        }
+    }
+}

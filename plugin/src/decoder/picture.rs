@@ -1,0 +1,152 @@
+//! From the bridge's pictures to GStreamer's video formats and buffers.
+
+use gst_video::{VideoFormat, VideoInfo};
+use iotdec_bridge::{Colour, Picture, PixelFormat};
+
+const FORMATS: [(PixelFormat, VideoFormat); 10] = [
+    (PixelFormat::Gray8, VideoFormat::Gray8),
+    (PixelFormat::I420, VideoFormat::I420),
+    (PixelFormat::I422, VideoFormat::Y42b),
+    (PixelFormat::I444, VideoFormat::Y444),
+    (PixelFormat::I420P10, VideoFormat::I42010le),
+    (PixelFormat::I422P10, VideoFormat::I42210le),
+    (PixelFormat::I444P10, VideoFormat::Y44410le),
+    (PixelFormat::I420P12, VideoFormat::I42012le),
+    (PixelFormat::I422P12, VideoFormat::I42212le),
+    (PixelFormat::I444P12, VideoFormat::Y44412le),
+];
+
+/// GStreamer's name for a sample format, if it has one: 1.22 has none for luma of
+/// 10 or 12 bits alone.
+pub(crate) fn video_format(format: PixelFormat) -> Option<VideoFormat> {
+    let entry = FORMATS.iter().find(|(ours, _)| *ours == format);
+    entry.map(|(_, theirs)| *theirs)
+}
+
+/// Everything the decoders can put out.
+pub(crate) fn raw_caps() -> gst::Caps {
+    gst_video::VideoCapsBuilder::new()
+        .format_list(FORMATS.map(|(_, format)| format))
+        .build()
+}
+
+/// What makes two pictures need different caps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    pub(crate) format: PixelFormat,
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    pub(crate) colour: Colour,
+}
+
+impl From<&Picture> for Shape {
+    fn from(picture: &Picture) -> Self {
+        Self {
+            format: picture.format,
+            width: picture.crop.width,
+            height: picture.crop.height,
+            colour: picture.colour,
+        }
+    }
+}
+
+/// Completes what the base class made of the input caps: the frame rate where
+/// they have none, and the decoder's colour description where they have none.
+pub(crate) fn complete_info(
+    info: &VideoInfo,
+    input: Option<&gst::CapsRef>,
+    shape: &Shape,
+    framerate: gst::Fraction,
+) -> Result<VideoInfo, gst::glib::BoolError> {
+    let mut builder = VideoInfo::builder(info.format(), info.width(), info.height())
+        .par(info.par())
+        .fps(info.fps())
+        .interlace_mode(info.interlace_mode())
+        .chroma_site(info.chroma_site())
+        .flags(info.flags());
+    let colorimetry = match colorimetry(shape.colour) {
+        Some(colorimetry) if !has_field(input, "colorimetry") => colorimetry,
+        _ => info.colorimetry(),
+    };
+    builder = builder.colorimetry(&colorimetry);
+    if info.fps().numer() == 0 && !has_field(input, "framerate") {
+        builder = builder.fps(framerate);
+    }
+    builder.build()
+}
+
+fn has_field(caps: Option<&gst::CapsRef>, field: &str) -> bool {
+    caps.and_then(|caps| caps.structure(0))
+        .is_some_and(|structure| structure.has_field(field))
+}
+
+fn colorimetry(colour: Colour) -> Option<gst_video::VideoColorimetry> {
+    use gst_video::{VideoColorMatrix, VideoColorPrimaries, VideoColorRange};
+    use gst_video::{VideoColorimetry, VideoTransferFunction};
+    let known = |code: u8| (code != 0 && code != 2).then_some(u32::from(code));
+    let matrix = known(colour.matrix_plus_1.wrapping_sub(1)).map(VideoColorMatrix::from_iso);
+    let transfer = known(colour.transfer).map(VideoTransferFunction::from_iso);
+    let primaries = known(colour.primaries).map(VideoColorPrimaries::from_iso);
+    if matrix.is_none() && transfer.is_none() && primaries.is_none() {
+        return None;
+    }
+    let range = match colour.range {
+        2 => VideoColorRange::Range0_255,
+        _ => VideoColorRange::Range16_235,
+    };
+    Some(VideoColorimetry::new(
+        range,
+        matrix.unwrap_or(VideoColorMatrix::Unknown),
+        transfer.unwrap_or(VideoTransferFunction::Unknown),
+        primaries.unwrap_or(VideoColorPrimaries::Unknown),
+    ))
+}
+
+/// Whether the picture lies in its slot just as downstream assumes when it knows
+/// only the caps.
+pub(crate) fn is_default_layout(picture: &Picture, info: &VideoInfo) -> bool {
+    let planes = picture.format.planes();
+    let same_offset = |plane: usize| picture.offset[plane] as usize == info.offset()[plane];
+    let same_stride = |plane: usize| picture.stride[plane] as i32 == info.stride()[plane];
+    (0..planes).all(|plane| same_offset(plane) && same_stride(plane))
+}
+
+/// A buffer around a slot's memory, with the layout as GstVideoMeta.
+pub(crate) fn buffer(
+    memory: gst::Memory,
+    picture: &Picture,
+    format: VideoFormat,
+) -> Result<gst::Buffer, gst::glib::BoolError> {
+    let planes = picture.format.planes();
+    let offset = picture.offset.map(|offset| offset as usize);
+    let stride = picture.stride.map(|stride| stride as i32);
+    let mut buffer = gst::Buffer::new();
+    let writable = buffer.make_mut();
+    writable.append_memory(memory);
+    gst_video::VideoMeta::add_full(
+        writable,
+        gst_video::VideoFrameFlags::empty(),
+        format,
+        picture.crop.width,
+        picture.crop.height,
+        &offset[..planes],
+        &stride[..planes],
+    )?;
+    Ok(buffer)
+}
+
+/// Copies a picture into another buffer of the same caps.
+pub(crate) fn copy(
+    source: &gst::BufferRef,
+    mut target: gst::Buffer,
+    info: &VideoInfo,
+) -> Result<gst::Buffer, gst::glib::BoolError> {
+    let source = gst_video::VideoFrameRef::from_buffer_ref_readable(source, info)?;
+    let writable = target.make_mut();
+    let mut frame = gst_video::VideoFrameRef::from_buffer_ref_writable(writable, info)?;
+    source
+        .copy(&mut frame)
+        .map_err(|_| gst::glib::bool_error!("frames differ in format"))?;
+    drop(frame);
+    Ok(target)
+}

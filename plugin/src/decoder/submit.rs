@@ -1,0 +1,193 @@
+//! The streaming thread: from upstream into the command ring.
+
+use super::headers::{Headers, Syntax};
+use super::imp::{ForeignDecoder, lock};
+use crate::CAT;
+use gst::subclass::prelude::*;
+use gst_video::prelude::*;
+use gst_video::{VideoCodecFrame, VideoCodecFrameFlags, VideoDecoderRequestSyncPointFlags};
+use iotdec_bridge::{FeedError, Feeder, Packet, packet_flags};
+
+/// What the streaming thread needs.
+#[derive(Debug)]
+pub(super) struct Input {
+    feeder: Option<Feeder>,
+    pub(super) headers: Headers,
+    /// The decoder was reset or is new, and has not seen the parameter sets.
+    pub(super) headers_due: bool,
+    /// The worker is new: nothing but a key frame makes sense to it.
+    resync: bool,
+}
+
+impl Default for Input {
+    fn default() -> Self {
+        Self {
+            feeder: None,
+            headers: Headers::new(Syntax::Other),
+            headers_due: false,
+            resync: false,
+        }
+    }
+}
+
+impl Input {
+    pub(super) fn begin(&mut self, feeder: Feeder) {
+        self.feeder = Some(feeder);
+    }
+
+    pub(super) fn end(&mut self) {
+        self.feeder = None;
+    }
+
+    /// Starts again at the next key frame.
+    pub(super) fn resync(&mut self) {
+        self.headers_due = true;
+        self.resync = true;
+    }
+
+    pub(super) fn forget_stream(&mut self) {
+        self.headers = Headers::new(Syntax::Other);
+        self.headers_due = false;
+        self.resync = false;
+    }
+
+    /// Sends one access unit, preceded by the parameter sets where they are due.
+    fn send(
+        &mut self,
+        number: u32,
+        data: &[u8],
+        flags: u32,
+        stop: &mut dyn FnMut() -> bool,
+    ) -> Result<(), FeedError> {
+        let has_own = self.headers.remember(data);
+        if self.resync && flags & packet_flags::SYNC_POINT == 0 {
+            // The worker was replaced while this frame was on its way here.
+            return Ok(());
+        }
+        self.resync = false;
+        let repeated = if self.headers_due && !has_own {
+            self.headers.joined()
+        } else {
+            Vec::new()
+        };
+        let Some(feeder) = &mut self.feeder else {
+            return Err(FeedError::Stopped);
+        };
+        let packet = Packet {
+            number: number.into(),
+            flags,
+            parts: &[&repeated, data],
+        };
+        feeder.send(packet, stop)?;
+        self.headers_due = false;
+        Ok(())
+    }
+}
+
+impl ForeignDecoder {
+    /// Takes a frame from the base class, which keeps it until its picture comes.
+    pub(super) fn submit(
+        &self,
+        frame: VideoCodecFrame,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        lock(&self.progress).flow?;
+        let is_sync_point = frame.flags().contains(VideoCodecFrameFlags::SYNC_POINT);
+        if lock(&self.input).resync && !is_sync_point {
+            let flags = VideoDecoderRequestSyncPointFlags::DISCARD_INPUT;
+            self.obj().request_sync_point(&frame, flags);
+            self.stats.frames_dropped.add(1);
+            return self.obj().drop_frame(frame);
+        }
+        let number = frame.system_frame_number();
+        let buffer = frame.input_buffer_owned();
+        drop(frame);
+        let Some(buffer) = buffer else {
+            return Ok(gst::FlowSuccess::Ok);
+        };
+        let flags = if is_sync_point {
+            packet_flags::SYNC_POINT
+        } else {
+            0
+        };
+        self.run_task()?;
+        self.without_stream_lock(|| self.send(number, &buffer, flags))
+    }
+
+    fn send(
+        &self,
+        number: u32,
+        buffer: &gst::Buffer,
+        flags: u32,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let map = buffer.map_readable().map_err(|_| {
+            gst::element_imp_error!(self, gst::ResourceError::Read, ["Cannot map input buffer"]);
+            gst::FlowError::Error
+        })?;
+        self.stats.frames_in.add(1);
+        self.stats.bytes_in.add(map.len() as u64);
+        let mut input = lock(&self.input);
+        match input.send(number, &map, flags, &mut || self.interrupted()) {
+            // The task notices the loss too, and replaces the worker.
+            Ok(()) | Err(FeedError::Lost(_)) => lock(&self.progress).flow,
+            Err(FeedError::Stopped) if self.interrupted() => Err(gst::FlowError::Flushing),
+            Err(FeedError::Stopped) => lock(&self.progress).flow,
+        }
+    }
+
+    /// Waits until every frame that was sent has come out, or never will.
+    pub(super) fn drain_worker(&self) -> Result<gst::FlowSuccess, gst::FlowError> {
+        if self.obj().frames().is_empty() {
+            return lock(&self.progress).flow;
+        }
+        self.run_task()?;
+        let result = self.without_stream_lock(|| self.wait_for_drain());
+        if result.is_ok() {
+            // Packets that made no picture of their own.
+            self.drop_pending_frames();
+        }
+        result
+    }
+
+    fn wait_for_drain(&self) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let serial = {
+            let mut progress = lock(&self.progress);
+            progress.drain_serial = progress.drain_serial.wrapping_add(1);
+            progress.drain_serial
+        };
+        gst::debug!(CAT, imp = self, "Draining, {serial}");
+        let mut input = lock(&self.input);
+        let sent = match &mut input.feeder {
+            Some(feeder) => feeder.drain(serial, &mut || self.interrupted()),
+            None => Err(FeedError::Stopped),
+        };
+        drop(input);
+        if matches!(sent, Err(FeedError::Stopped)) {
+            lock(&self.progress).flow?;
+            return Err(gst::FlowError::Flushing);
+        }
+        let mut progress = lock(&self.progress);
+        while progress.drained != serial && !self.interrupted() {
+            progress = self.progressed.wait(progress).expect("never poisoned");
+        }
+        if progress.drained != serial {
+            return Err(gst::FlowError::Flushing);
+        }
+        progress.flow
+    }
+
+    /// Starts the source pad's task if it does not run.
+    fn run_task(&self) -> Result<(), gst::FlowError> {
+        let obj = self.obj();
+        let pad = obj.src_pad();
+        if pad.task_state() == gst::TaskState::Started {
+            return Ok(());
+        }
+        let element = obj.downgrade();
+        let started = pad.start_task(move || {
+            if let Some(element) = element.upgrade() {
+                element.imp().output_one();
+            }
+        });
+        started.map_err(|_| gst::FlowError::Flushing)
+    }
+}

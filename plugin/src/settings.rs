@@ -1,0 +1,145 @@
+//! The properties that `iotdec` and every `iotdec_<name>` share.
+
+use gst::glib;
+use gst::prelude::*;
+use iotdec_bridge::{Overrides, SlotPolicy};
+use std::path::PathBuf;
+
+/// What a user can set.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Settings {
+    pub(crate) overrides: Overrides,
+    pub(crate) slots: SlotPolicy,
+    /// For streams that do not say how fast they go, frames per second.
+    pub(crate) framerate: gst::Fraction,
+    /// Workers lost in a row, without a frame from any, before it is an error.
+    pub(crate) restart_limit: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            overrides: Overrides::default(),
+            slots: SlotPolicy::default(),
+            framerate: gst::Fraction::new(25, 1),
+            restart_limit: 5,
+        }
+    }
+}
+
+/// The descriptions of the shared properties, `stats` included.
+pub(crate) fn property_specs() -> Vec<glib::ParamSpec> {
+    let defaults = Settings::default();
+    let path = |name: &str, nick: &str, blurb: &str| {
+        glib::ParamSpecString::builder(name)
+            .nick(nick)
+            .blurb(blurb)
+            .mutable_ready()
+            .build()
+    };
+    vec![
+        path(
+            "library",
+            "Library",
+            "Path of the aarch64 library to decode with (default: the manifest's)",
+        ),
+        path(
+            "sysroot",
+            "Sysroot",
+            "Root of the aarch64 system the library runs in (default: the manifest's, \
+             $IOTDEC_SYSROOT, or the one that was installed)",
+        ),
+        path(
+            "qemu",
+            "QEMU",
+            "Path of the user-mode emulator (default: $IOTDEC_QEMU, or qemu-aarch64 on PATH)",
+        ),
+        path(
+            "cpu",
+            "CPU model",
+            "CPU model that QEMU shows the library (default: the manifest's, or chosen from \
+             the library's code)",
+        ),
+        gst::ParamSpecFraction::builder("framerate")
+            .nick("Frame rate")
+            .blurb("Frame rate of streams that carry no timing, frames per second")
+            .minimum(gst::Fraction::new(1, 1000))
+            .maximum(gst::Fraction::new(1000, 1))
+            .default_value(defaults.framerate)
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecUInt::builder("max-slots")
+            .nick("Maximum slots")
+            .blurb(
+                "Frame slots at most; when downstream holds nearly all of them, frames are \
+                 copied. The decoder always gets as many as it needs itself",
+            )
+            .minimum(4)
+            .maximum(64)
+            .default_value(defaults.slots.max_slots as u32)
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecUInt::builder("restart-limit")
+            .nick("Restart limit")
+            .blurb(
+                "Workers that may be lost in a row without a decoded frame before it is an error",
+            )
+            .default_value(defaults.restart_limit)
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
+            .nick("Statistics")
+            .blurb(
+                "Counts of frames, copies, worker restarts and ring-full waits; decode times in µs",
+            )
+            .read_only()
+            .build(),
+    ]
+}
+
+impl Settings {
+    /// Sets a shared property.
+    pub(crate) fn set(&mut self, name: &str, value: &glib::Value) {
+        let path = || string(value).map(PathBuf::from);
+        match name {
+            "library" => self.overrides.library = path(),
+            "sysroot" => self.overrides.sysroot = path(),
+            "qemu" => self.overrides.qemu = path(),
+            "cpu" => self.overrides.cpu = string(value),
+            "framerate" => self.framerate = value.get().expect("type checked by GObject"),
+            "max-slots" => {
+                let slots: u32 = value.get().expect("type checked by GObject");
+                self.slots.max_slots = slots as usize;
+            }
+            "restart-limit" => {
+                self.restart_limit = value.get().expect("type checked by GObject");
+            }
+            _ => unreachable!("no such property: {name}"),
+        }
+    }
+
+    /// Gets a shared property other than `stats`.
+    pub(crate) fn get(&self, name: &str) -> glib::Value {
+        let path = |path: &Option<PathBuf>| {
+            path.as_ref()
+                .map(|path| path.to_string_lossy().into_owned())
+                .to_value()
+        };
+        match name {
+            "library" => path(&self.overrides.library),
+            "sysroot" => path(&self.overrides.sysroot),
+            "qemu" => path(&self.overrides.qemu),
+            "cpu" => self.overrides.cpu.to_value(),
+            "framerate" => self.framerate.to_value(),
+            "max-slots" => (self.slots.max_slots as u32).to_value(),
+            "restart-limit" => self.restart_limit.to_value(),
+            _ => unreachable!("no such property: {name}"),
+        }
+    }
+}
+
+/// A string property's value; an empty one counts as unset.
+pub(crate) fn string(value: &glib::Value) -> Option<String> {
+    let text: Option<String> = value.get().expect("type checked by GObject");
+    text.filter(|text| !text.is_empty())
+}
