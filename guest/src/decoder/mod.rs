@@ -4,7 +4,9 @@
 //! [`ADAPTERS`]. It gets packets, takes slots for pictures from a [`SlotPool`],
 //! and gives finished pictures to an [`Output`].
 
+mod damage;
 mod libde265;
+mod openh264;
 
 use crate::library::Library;
 use crate::slots::{Lease, SlotPool};
@@ -13,7 +15,7 @@ use iotdec_wire::picture::{PictureRecord, PixelFormat};
 use std::sync::Arc;
 
 /// Every adapter there is.
-const ADAPTERS: &[Adapter] = &[libde265::ADAPTER];
+const ADAPTERS: &[Adapter] = &[libde265::ADAPTER, openh264::ADAPTER];
 
 /// A kind of decoder library.
 #[derive(Debug)]

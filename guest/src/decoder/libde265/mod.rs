@@ -14,6 +14,7 @@ mod api;
 mod headers;
 mod memory;
 
+use super::damage::Damage;
 use super::{Adapter, DecodeError, Decoder, Frame, OpenError, Opened, Options, Output, Packet};
 use crate::annexb::nal_units;
 use crate::library::Library;
@@ -23,7 +24,6 @@ use headers::ParameterSets;
 use iotdec_wire::msg::frame_flags;
 use iotdec_wire::picture::{Colour, PictureRecord, PixelFormat, Rect, arrange};
 use memory::{Hooks, Picture};
-use std::collections::VecDeque;
 use std::ffi::{CStr, c_int, c_void};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -47,10 +47,9 @@ struct De265 {
     context: *mut Context,
     hooks: &'static Hooks,
     headers: ParameterSets,
-    /// Packets whose pictures are damaged and not yet given out.
-    damaged: VecDeque<u64>,
-    /// Something went wrong since the last picture that needs no other.
-    is_damaged: bool,
+    damage: Damage,
+    /// The packet being decoded.
+    packet: u64,
 }
 
 fn open(library: &Library, slots: Arc<dyn SlotPool>, options: &Options) -> Opened {
@@ -83,8 +82,8 @@ fn open(library: &Library, slots: Arc<dyn SlotPool>, options: &Options) -> Opene
         context,
         hooks,
         headers: ParameterSets::default(),
-        damaged: VecDeque::new(),
-        is_damaged: false,
+        damage: Damage::default(),
+        packet: 0,
     }))
 }
 
@@ -163,6 +162,9 @@ impl De265 {
         if failed {
             *result = error;
         }
+        if self.warned() || failed {
+            self.damage.notice(self.packet);
+        }
         self.give_out(output);
         more != 0 && error == api::OK
     }
@@ -197,8 +199,7 @@ impl De265 {
         // SAFETY: the image is valid until it is released, below our caller.
         let number = unsafe { (self.api.de265_get_image_PTS)(image) } as u64;
         let mut flags = 0;
-        if let Some(at) = self.damaged.iter().position(|damaged| *damaged == number) {
-            self.damaged.remove(at);
+        if self.damage.is_damaged(number) {
             flags |= frame_flags::CORRUPT;
         }
         // SAFETY: as above; all images got their memory in `get_buffer`.
@@ -280,6 +281,14 @@ impl De265 {
         Some((picture, lease))
     }
 
+    fn error(&self, code: c_int) -> DecodeError {
+        DecodeError {
+            code,
+            text: text_of(&self.api, code),
+            fatal: false,
+        }
+    }
+
     fn colour(&self, image: *const Image) -> Colour {
         // 2 is "unspecified" in H.273: then the container may know.
         let code = |function: Option<unsafe extern "C" fn(*const Image) -> c_int>| {
@@ -316,6 +325,7 @@ impl Decoder for De265 {
 
     fn decode(&mut self, packet: Packet<'_>, output: &mut dyn Output) -> Result<(), DecodeError> {
         let mut result = api::OK;
+        self.packet = packet.number;
         let units: Vec<_> = nal_units(packet.data)
             .map(|nal| (nal, Unit::of(nal)))
             // They only check pictures that are finished by then.
@@ -324,7 +334,6 @@ impl Decoder for De265 {
             .filter(|(_, unit)| unit.layer == 0)
             .filter(|(nal, unit)| !self.headers.is_repeated(unit.kind, nal))
             .collect();
-        let mut whole = false;
         for (at, (nal, unit)) in units.iter().enumerate() {
             if unit.begins_picture && unit.is_cut() {
                 // Changes no order here, and catches up with pictures that damaged
@@ -332,7 +341,7 @@ impl Decoder for De265 {
                 self.settle(output, &mut result);
             }
             if unit.begins_picture {
-                whole = unit.is_irap();
+                self.damage.begin(packet.number, unit.is_irap());
             }
             // SAFETY: the data is copied during the call.
             let error = unsafe {
@@ -356,38 +365,32 @@ impl Decoder for De265 {
             }
         }
         self.run(output, &mut result);
-        let damage = self.warned() || result != api::OK;
         if result != api::OK {
             self.settle(output, &mut result);
         }
+        // What went wrong for want of a slot is being flushed.
         if self.hooks.starved.swap(false, Ordering::Relaxed) {
             return Ok(());
-        }
-        self.is_damaged = damage || (self.is_damaged && !whole);
-        if self.is_damaged {
-            self.damaged.push_back(packet.number);
-            self.damaged.truncate(ENOUGH);
         }
         if result == api::OK {
             return Ok(());
         }
-        Err(DecodeError {
-            code: result,
-            text: text_of(&self.api, result),
-            fatal: false,
-        })
+        Err(self.error(result))
     }
 
     fn drain(&mut self, output: &mut dyn Output) -> Result<(), DecodeError> {
-        self.settle(output, &mut api::OK.clone());
-        Ok(())
+        let mut result = api::OK;
+        self.settle(output, &mut result);
+        if result == api::OK {
+            return Ok(());
+        }
+        Err(self.error(result))
     }
 
     fn flush(&mut self) {
         // SAFETY: as in `run`.
         unsafe { (self.api.de265_reset)(self.context) };
         self.warned();
-        self.damaged.clear();
-        self.is_damaged = false;
+        self.damage.clear();
     }
 }
