@@ -17,9 +17,9 @@ pub(crate) struct IotdecBin {
     /// The decoder to use instead of the best-ranked one, by name.
     wanted: Mutex<Option<String>>,
     parsebin: Mutex<Option<gst::Element>>,
-    /// Between the two, where parsebin's stream format is not the decoder's.
-    parser: Mutex<Option<gst::Element>>,
     decoder: Mutex<Option<gst::Element>>,
+    /// The decoder and what stands around it; made anew for each stream.
+    chain: Mutex<Vec<gst::Element>>,
 }
 
 impl IotdecBin {
@@ -45,64 +45,52 @@ impl IotdecBin {
         }
     }
 
+    /// Builds `[parser !] decoder ! videoconvert` behind a stream.
     fn decode(&self, pad: &gst::Pad, caps: &gst::Caps) -> Result<(), gst::ErrorMessage> {
         let registered = self.choose(caps)?;
-        let failed = |what: &str| gst::error_msg!(gst::CoreError::Failed, ["Cannot {what}"]);
         let name = registered.manifest.element_name();
-        let decoder = gst::ElementFactory::make(&name)
-            .build()
-            .map_err(|_| failed(&format!("make element {name}")))?;
+        let decoder = self.add(&name)?;
         self.configure(&decoder);
-        let bin = self.obj();
-        bin.add(&decoder).map_err(|_| failed("add the decoder"))?;
-        let ports = (decoder.static_pad("sink"), decoder.static_pad("src"));
-        let (Some(sink), Some(src)) = ports else {
-            return Err(failed("find the decoder's pads"));
-        };
-        *lock(&self.decoder) = Some(decoder.clone());
-        self.src_pad()
-            .set_target(Some(&src))
-            .map_err(|_| failed("expose the decoder's output"))?;
-        // A decoder that cannot start has posted why; nothing to add to that.
-        if decoder.sync_state_with_parent().is_err() {
-            return Ok(());
+        // Sinks such as ximagesink take only RGB. Where the sink takes what the
+        // decoder makes, this passes buffers and allocation queries through.
+        let convert = self.add("videoconvert")?;
+        let mut chain = vec![decoder.clone(), convert.clone()];
+        // parsebin leaves the stream format that its parser likes best; parsers
+        // convert between them.
+        if !caps.can_intersect(&registered.caps) {
+            chain.insert(0, self.add(parser_of(caps)?.name().as_str())?);
         }
-        let entry = match caps.can_intersect(&registered.caps) {
-            true => sink,
-            false => self.convert(caps, &sink)?,
-        };
-        pad.link(&entry)
-            .map_err(|_| failed(&format!("link {caps} to {name}")))?;
+        *lock(&self.decoder) = Some(decoder);
+        let unlinked = || failed(&format!("link {caps} to {name}"));
+        gst::Element::link_many(&chain).map_err(|_| unlinked())?;
+        let src = convert.static_pad("src");
+        let exposed = self.src_pad().set_target(src.as_ref());
+        exposed.map_err(|_| unlinked())?;
+        // From the end, so that nobody pushes into an element that is not ready. One
+        // that cannot start has posted why; nothing to add to that.
+        let ready = chain
+            .iter()
+            .rev()
+            .all(|e| e.sync_state_with_parent().is_ok());
+        if ready {
+            let entry = chain[0]
+                .static_pad("sink")
+                .expect("parsers and decoders have one");
+            pad.link(&entry).map_err(|_| unlinked())?;
+        }
         Ok(())
     }
 
-    /// Puts another parser before the decoder: parsebin picks the stream format that
-    /// its parser likes best, and parsers convert between them.
-    fn convert(&self, caps: &gst::Caps, sink: &gst::Pad) -> Result<gst::Pad, gst::ErrorMessage> {
-        let failed = || {
-            gst::error_msg!(
-                gst::CoreError::MissingPlugin,
-                ["No parser converts {caps}; install gstreamer1.0-plugins-bad"]
-            )
-        };
-        let parsers = gst::ElementFactory::factories_with_type(
-            gst::ElementFactoryType::PARSER,
-            gst::Rank::MARGINAL,
-        );
-        let factory = parsers
-            .iter()
-            .find(|factory| factory.can_sink_any_caps(caps))
-            .ok_or_else(failed)?;
-        let parser = factory.create().build().map_err(|_| failed())?;
-        self.obj().add(&parser).map_err(|_| failed())?;
-        let ports = (parser.static_pad("sink"), parser.static_pad("src"));
-        let (Some(entry), Some(src)) = ports else {
-            return Err(failed());
-        };
-        src.link(sink).map_err(|_| failed())?;
-        parser.sync_state_with_parent().map_err(|_| failed())?;
-        *lock(&self.parser) = Some(parser);
-        Ok(entry)
+    /// Adds an element to the bin, to be removed with the stream.
+    fn add(&self, factory: &str) -> Result<gst::Element, gst::ErrorMessage> {
+        let element = gst::ElementFactory::make(factory)
+            .build()
+            .map_err(|_| failed(&format!("make element {factory}")))?;
+        self.obj()
+            .add(&element)
+            .map_err(|_| failed(&format!("add element {factory}")))?;
+        lock(&self.chain).push(element.clone());
+        Ok(element)
     }
 
     /// The decoder of these caps: the one asked for, or the best-ranked that can
@@ -150,7 +138,7 @@ impl IotdecBin {
         }
     }
 
-    /// Lets the parser before a decoder convert to what the decoder takes.
+    /// What types, demuxes and parses.
     fn make_parsebin(&self) -> Result<gst::Element, glib::BoolError> {
         let parsebin = gst::ElementFactory::make("parsebin").build()?;
         let weak = self.obj().downgrade();
@@ -172,8 +160,9 @@ impl IotdecBin {
     /// Undoes what the last stream made, so that the next can be another one.
     fn forget_stream(&self) {
         let _ = self.src_pad().set_target(None::<&gst::Pad>);
-        let made = [lock(&self.parser).take(), lock(&self.decoder).take()];
-        for element in made.into_iter().flatten() {
+        *lock(&self.decoder) = None;
+        let chain = std::mem::take(&mut *lock(&self.chain));
+        for element in chain {
             let _ = element.set_state(gst::State::Null);
             let _ = self.obj().remove(&element);
         }
@@ -186,6 +175,25 @@ impl Registered {
         gst::ElementFactory::find(&self.manifest.element_name())
             .map_or(gst::Rank::NONE, |factory| factory.rank())
     }
+}
+
+fn failed(what: &str) -> gst::ErrorMessage {
+    gst::error_msg!(gst::CoreError::Failed, ["Cannot {what}"])
+}
+
+/// The best-ranked parser of these caps.
+fn parser_of(caps: &gst::Caps) -> Result<gst::ElementFactory, gst::ErrorMessage> {
+    let parsers = gst::ElementFactory::factories_with_type(
+        gst::ElementFactoryType::PARSER,
+        gst::Rank::MARGINAL,
+    );
+    let found = parsers.iter().find(|parser| parser.can_sink_any_caps(caps));
+    found.cloned().ok_or_else(|| {
+        gst::error_msg!(
+            gst::CoreError::MissingPlugin,
+            ["No parser converts {caps}; install gstreamer1.0-plugins-bad"]
+        )
+    })
 }
 
 fn fits(caps: &gst::Caps, decoder: &gst::Caps) -> bool {

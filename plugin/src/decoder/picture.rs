@@ -83,10 +83,13 @@ fn has_field(caps: Option<&gst::CapsRef>, field: &str) -> bool {
 fn colorimetry(colour: Colour) -> Option<gst_video::VideoColorimetry> {
     use gst_video::{VideoColorMatrix, VideoColorPrimaries, VideoColorRange};
     use gst_video::{VideoColorimetry, VideoTransferFunction};
-    let known = |code: u8| (code != 0 && code != 2).then_some(u32::from(code));
-    let matrix = known(colour.matrix_plus_1.wrapping_sub(1)).map(VideoColorMatrix::from_iso);
-    let transfer = known(colour.transfer).map(VideoTransferFunction::from_iso);
-    let primaries = known(colour.primaries).map(VideoColorPrimaries::from_iso);
+    const UNSPECIFIED: u8 = 2;
+    let known = |code: &u8| *code != UNSPECIFIED;
+    let nonzero = |code: u8| (code != 0).then_some(code).filter(known).map(u32::from);
+    let matrix = colour.matrix_plus_1.checked_sub(1).filter(known);
+    let matrix = matrix.map(|code| VideoColorMatrix::from_iso(code.into()));
+    let transfer = nonzero(colour.transfer).map(VideoTransferFunction::from_iso);
+    let primaries = nonzero(colour.primaries).map(VideoColorPrimaries::from_iso);
     if matrix.is_none() && transfer.is_none() && primaries.is_none() {
         return None;
     }
@@ -149,4 +152,44 @@ pub(crate) fn copy(
         .map_err(|_| gst::glib::bool_error!("frames differ in format"))?;
     drop(frame);
     Ok(target)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn described(colour: Colour) -> Option<String> {
+        colorimetry(colour).map(|colorimetry| colorimetry.to_string())
+    }
+
+    #[test]
+    fn colour_code_points_become_names() {
+        gst::init().unwrap();
+        let bt709 = Colour {
+            primaries: 1,
+            transfer: 1,
+            matrix_plus_1: 2,
+            range: 1,
+        };
+        assert_eq!(described(bt709).as_deref(), Some("bt709"));
+        assert_eq!(described(Colour::default()), None);
+        let unspecified = Colour {
+            primaries: 2,
+            transfer: 2,
+            matrix_plus_1: 3,
+            range: 1,
+        };
+        assert_eq!(described(unspecified), None);
+    }
+
+    #[test]
+    fn every_format_is_in_the_caps() {
+        gst::init().unwrap();
+        for (format, theirs) in FORMATS {
+            assert_eq!(video_format(format), Some(theirs));
+            let info = VideoInfo::builder(theirs, 64, 64).build().unwrap();
+            assert_eq!(info.comp_depth(0), format.depth());
+            assert!(info.to_caps().unwrap().can_intersect(&raw_caps()));
+        }
+    }
 }
