@@ -9,6 +9,7 @@ use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use once_cell::sync::Lazy;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 #[derive(Debug, Default)]
@@ -20,6 +21,8 @@ pub(crate) struct IotdecBin {
     decoder: Mutex<Option<gst::Element>>,
     /// The decoder and what stands around it; made anew for each stream.
     chain: Mutex<Vec<gst::Element>>,
+    /// An error was passed on since the bin was last started.
+    failed: AtomicBool,
 }
 
 impl IotdecBin {
@@ -41,6 +44,7 @@ impl IotdecBin {
             return;
         }
         if let Err(message) = self.decode(pad, &caps) {
+            self.failed.store(true, Ordering::Relaxed);
             self.post_error_message(message);
         }
     }
@@ -97,18 +101,12 @@ impl IotdecBin {
     /// run here.
     fn choose(&self, caps: &gst::Caps) -> Result<Arc<Registered>, gst::ErrorMessage> {
         let decoders = register::all();
-        let list = || {
-            let lines = decoders
-                .iter()
-                .map(|d| format!("{} ({})", d.manifest.name, media_types(&d.caps)));
-            lines.collect::<Vec<_>>().join(", ")
-        };
         if let Some(name) = &*lock(&self.wanted) {
             let found = decoders.iter().find(|d| d.manifest.name == *name);
             return found.cloned().ok_or_else(|| {
                 gst::error_msg!(
                     gst::LibraryError::Settings,
-                    ["There is no decoder {name}; there are: {}", list()]
+                    ("There is no decoder {name}; there are: {}", list(&decoders))
                 )
             });
         }
@@ -119,11 +117,13 @@ impl IotdecBin {
         fitting.first().map(|d| Arc::clone(d)).ok_or_else(|| {
             gst::error_msg!(
                 gst::StreamError::CodecNotFound,
-                [
-                    "No decoder for {caps}; there are: {}. A manifest in one of the directories \
+                (
+                    "No decoder for {}; there are: {}. A manifest in one of the directories \
                      of IOTDEC_DECODER_PATH adds one",
-                    list()
-                ]
+                    media_types(caps),
+                    list(&decoders)
+                ),
+                ["{caps}"]
             )
         })
     }
@@ -178,7 +178,7 @@ impl Registered {
 }
 
 fn failed(what: &str) -> gst::ErrorMessage {
-    gst::error_msg!(gst::CoreError::Failed, ["Cannot {what}"])
+    gst::error_msg!(gst::CoreError::Failed, ("Cannot {what}"))
 }
 
 /// The best-ranked parser of these caps.
@@ -191,7 +191,7 @@ fn parser_of(caps: &gst::Caps) -> Result<gst::ElementFactory, gst::ErrorMessage>
     found.cloned().ok_or_else(|| {
         gst::error_msg!(
             gst::CoreError::MissingPlugin,
-            ["No parser converts {caps}; install gstreamer1.0-plugins-bad"]
+            ("No parser converts {caps}; install gstreamer1.0-plugins-bad")
         )
     })
 }
@@ -203,6 +203,12 @@ fn fits(caps: &gst::Caps, decoder: &gst::Caps) -> bool {
     };
     let theirs = media_type(decoder);
     media_type(caps).iter().any(|name| theirs.contains(name))
+}
+
+/// The decoders with what they decode, for people.
+fn list(decoders: &[Arc<Registered>]) -> String {
+    let entry = |d: &Arc<Registered>| format!("{} ({})", media_types(&d.caps), d.manifest.name);
+    decoders.iter().map(entry).collect::<Vec<_>>().join(", ")
 }
 
 fn media_types(caps: &gst::Caps) -> String {
@@ -310,6 +316,7 @@ impl ElementImpl for IotdecBin {
         &self,
         transition: gst::StateChange,
     ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        self.failed.store(false, Ordering::Relaxed);
         if transition == gst::StateChange::NullToReady && lock(&self.parsebin).is_none() {
             let made = self.make_parsebin().and_then(|parsebin| {
                 self.obj().add(&parsebin)?;
@@ -327,7 +334,7 @@ impl ElementImpl for IotdecBin {
                     gst::element_imp_error!(
                         self,
                         gst::CoreError::MissingPlugin,
-                        ["{error}; install gstreamer1.0-plugins-base"]
+                        ("{error}; install gstreamer1.0-plugins-base")
                     );
                     return Err(gst::StateChangeError);
                 }
@@ -341,4 +348,42 @@ impl ElementImpl for IotdecBin {
     }
 }
 
-impl BinImpl for IotdecBin {}
+impl BinImpl for IotdecBin {
+    /// One failure is one error: a stream that could not be linked makes its source
+    /// complain too.
+    fn handle_message(&self, message: gst::Message) {
+        let is_error = message.type_() == gst::MessageType::Error;
+        if is_error && self.failed.swap(true, Ordering::Relaxed) {
+            gst::debug!(CAT, imp = self, "Not passed on, a consequence: {message:?}");
+            return;
+        }
+        self.parent_handle_message(self.explained(message));
+    }
+}
+
+impl IotdecBin {
+    /// What parsebin says is wrong with the input, with what would be right.
+    fn explained(&self, message: gst::Message) -> gst::Message {
+        let gst::MessageView::Error(error) = message.view() else {
+            return message;
+        };
+        let parsebin = lock(&self.parsebin).clone();
+        let from_parsebin = |source: &gst::Object| {
+            parsebin.is_some_and(|parsebin| source == &parsebin || source.has_ancestor(&parsebin))
+        };
+        if !message.src().is_some_and(from_parsebin) {
+            return message;
+        }
+        let cause = error.error();
+        let text = format!(
+            "{}; give a file or stream that holds one of: {}",
+            cause.message().trim_end_matches('.'),
+            list(&register::all())
+        );
+        let explained = glib::Error::with_domain(cause.domain(), cause.code(), &text);
+        gst::message::Error::builder_from_error(explained)
+            .debug_if_some(error.debug().as_deref())
+            .src_if_some(message.src())
+            .build()
+    }
+}

@@ -39,6 +39,8 @@ pub(crate) struct ForeignDecoder {
     pub(super) flushing: AtomicBool,
     /// The element leaves PAUSED: the task must not wait either.
     pub(super) stopping: AtomicBool,
+    /// An error was posted since the element was last started.
+    failed: AtomicBool,
     pub(super) stats: Stats,
 }
 
@@ -174,12 +176,27 @@ impl ElementImpl for ForeignDecoder {
         &self,
         transition: gst::StateChange,
     ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
-        if transition == gst::StateChange::PausedToReady {
+        match transition {
+            gst::StateChange::NullToReady | gst::StateChange::ReadyToPaused => {
+                self.failed.store(false, Ordering::Relaxed);
+            }
             // Before the base class deactivates the pads, which waits for both
             // threads to leave.
-            self.interrupt(&self.stopping);
+            gst::StateChange::PausedToReady => self.interrupt(&self.stopping),
+            _ => {}
         }
         self.parent_change_state(transition)
+    }
+
+    /// One failure is one error: what the base class adds to it ("Failed to open
+    /// decoder") would hide the cause.
+    fn post_message(&self, message: gst::Message) -> bool {
+        let is_error = message.type_() == gst::MessageType::Error;
+        if is_error && self.failed.swap(true, Ordering::Relaxed) {
+            gst::debug!(CAT, imp = self, "Not posted, a consequence: {message:?}");
+            return true;
+        }
+        self.parent_post_message(message)
     }
 }
 

@@ -179,7 +179,7 @@ impl ForeignDecoder {
             codec_frame.set_flags(VideoCodecFrameFlags::CORRUPTED);
         }
         let buffer = self.wrap(frame, &info, worker, memories).map_err(|error| {
-            gst::element_imp_error!(self, gst::ResourceError::Failed, ["{error}"]);
+            gst::element_imp_error!(self, gst::ResourceError::Failed, ("{error}"));
             gst::FlowError::Error
         });
         let buffer = match buffer {

@@ -176,8 +176,8 @@ fn error_message(error: &StartError) -> gst::ErrorMessage {
             | LaunchError::QemuMissing(_)
             | LaunchError::WorkerMissing(_)
             | LaunchError::SysrootMissing(_),
-        ) => gst::error_msg!(gst::ResourceError::NotFound, ["{error}"]),
-        StartError::Refused(..) => gst::error_msg!(gst::LibraryError::Init, ["{error}"]),
-        _ => gst::error_msg!(gst::ResourceError::OpenRead, ["{error}"]),
+        ) => gst::error_msg!(gst::ResourceError::NotFound, ("{error}")),
+        StartError::Refused(..) => gst::error_msg!(gst::LibraryError::Init, ("{error}")),
+        _ => gst::error_msg!(gst::ResourceError::OpenRead, ("{error}")),
     }
 }

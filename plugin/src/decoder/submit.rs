@@ -120,7 +120,7 @@ impl ForeignDecoder {
         flags: u32,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         let map = buffer.map_readable().map_err(|_| {
-            gst::element_imp_error!(self, gst::ResourceError::Read, ["Cannot map input buffer"]);
+            gst::element_imp_error!(self, gst::ResourceError::Read, ("Cannot map input buffer"));
             gst::FlowError::Error
         })?;
         self.stats.frames_in.add(1);
