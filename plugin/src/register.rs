@@ -9,6 +9,8 @@ use crate::decoder::{ForeignDecoder, picture};
 use gst::glib;
 use gst::glib::translate::{FromGlib, IntoGlib, ToGlibPtr};
 use gst::prelude::*;
+use iotdec_bridge::launch::find_sysroot;
+use iotdec_bridge::library::LIBRARY_DIRECTORIES;
 use iotdec_bridge::{Launch, Manifest, Overrides, manifest};
 use once_cell::sync::Lazy;
 use std::collections::BTreeMap;
@@ -63,6 +65,26 @@ pub(crate) fn watch_manifests(plugin: &gst::Plugin) {
     );
 }
 
+/// And when a decoder's library comes or goes, on which its rank depends.
+fn watch_library(plugin: &gst::Plugin, manifest: &Manifest) {
+    let (Ok(sysroot), Some(name)) = (
+        find_sysroot(manifest.sysroot.as_ref()),
+        manifest.library.file_name().and_then(|name| name.to_str()),
+    ) else {
+        return;
+    };
+    let directories: Vec<_> = LIBRARY_DIRECTORIES
+        .iter()
+        .map(|directory| sysroot.join(directory).to_string_lossy().into_owned())
+        .collect();
+    plugin.add_dependency(
+        &[],
+        &directories.iter().map(String::as_str).collect::<Vec<_>>(),
+        &[name],
+        gst::PluginDependencyFlags::NONE,
+    );
+}
+
 /// Registers the element of one manifest. One that cannot work here is registered
 /// too, so that it can tell why, but never autoplugged. A manifest that makes no
 /// element is a warning.
@@ -82,6 +104,7 @@ pub(crate) fn decoder(plugin: &gst::Plugin, manifest: Manifest) -> Result<(), gl
             0
         }
     };
+    watch_library(plugin, &manifest);
     let element_type = derive(&manifest, &caps)?;
     let name = manifest.name.clone();
     let element_name = manifest.element_name();

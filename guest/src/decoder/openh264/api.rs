@@ -108,6 +108,7 @@ symbols! {
     #[allow(non_snake_case)]
     struct Api {
         fn WelsCreateDecoder(decoder: *mut *mut Object) -> c_long;
+        fn WelsDestroyDecoder(decoder: *mut Object);
         fn WelsGetCodecVersionEx(version: *mut Version);
     }
     optional {}

@@ -22,6 +22,7 @@ use crate::slots::SlotPool;
 use api::{Api, BufferInfo, DecodingParam, Object, Version, state};
 use iotdec_wire::msg::frame_flags;
 use iotdec_wire::picture::{Colour, PictureRecord, PixelFormat, Rect, arrange};
+use std::collections::VecDeque;
 use std::ffi::{c_int, c_uchar};
 use std::sync::Arc;
 
@@ -39,17 +40,20 @@ const ENOUGH: usize = 64;
 /// The oldest version whose decoder has a table of the known shape.
 const OLDEST: u32 = 2;
 
-/// The decoder object. Never destroyed: the worker decodes one stream, and exits.
+/// The decoder object, and what is needed to make another.
 struct OpenH264 {
+    api: Api,
     object: *mut Object,
+    concealment: c_int,
     version: String,
     slots: Arc<dyn SlotPool>,
+    headers: Headers,
     damage: Damage,
 }
 
 fn open(library: &Library, slots: Arc<dyn SlotPool>, options: &Options) -> Opened {
     options.only(&["concealment"])?;
-    let concealment = options.number("concealment", CONCEALMENT)?;
+    let concealment = options.number("concealment", CONCEALMENT)? as c_int;
     let api = Api::load(library).map_err(OpenError::symbol)?;
     let mut version = Version::default();
     // SAFETY: fills the struct it is given.
@@ -66,17 +70,31 @@ fn open(library: &Library, slots: Arc<dyn SlotPool>, options: &Options) -> Opene
             "{version} is older than {OLDEST}.0"
         )));
     }
+    let object = create(&api, concealment).map_err(OpenError::decoder)?;
+    Ok(Box::new(OpenH264 {
+        api,
+        object,
+        concealment,
+        version,
+        slots,
+        headers: Headers::default(),
+        damage: Damage::default(),
+    }))
+}
+
+/// Makes a decoder object, ready to decode.
+fn create(api: &Api, concealment: c_int) -> Result<*mut Object, String> {
     let mut object = std::ptr::null_mut();
     // SAFETY: stores the object's address.
     let error = unsafe { (api.WelsCreateDecoder)(&mut object) };
     if error != 0 || object.is_null() {
-        return Err(OpenError::decoder(format!("WelsCreateDecoder: {error}")));
+        return Err(format!("WelsCreateDecoder: {error}"));
     }
     let param = DecodingParam {
         reconstructed_file: std::ptr::null_mut(),
         cpu_load: 0,
         target_layer: c_uchar::MAX,
-        error_concealment: concealment as c_int,
+        error_concealment: concealment,
         parse_only: false,
         property_size: 8,
         bitstream_type: api::BITSTREAM_AVC,
@@ -89,15 +107,10 @@ fn open(library: &Library, slots: Arc<dyn SlotPool>, options: &Options) -> Opene
         (table.set_option)(object, api::OPTION_TRACE_LEVEL, (&raw mut level).cast());
         (table.initialize)(object, &param)
     };
-    if error != 0 {
-        return Err(OpenError::decoder(format!("Initialize: {error}")));
+    match error {
+        0 => Ok(object),
+        error => Err(format!("Initialize: {error}")),
     }
-    Ok(Box::new(OpenH264 {
-        object,
-        version,
-        slots,
-        damage: Damage::default(),
-    }))
 }
 
 impl OpenH264 {
@@ -107,22 +120,19 @@ impl OpenH264 {
             0 => (std::ptr::null(), 0),
             len => (data.as_ptr(), len as c_int),
         };
-        let complaint = self.call(number, Some(output), |object, planes, info| {
+        let complaint = self.call(number, output, |object, planes, info| {
             // SAFETY: see `call`; the data is read during the call only.
             unsafe { ((**object).decode_frame_2)(object, start, len, planes, info) }
         });
         complaint & !state::FRAME_PENDING
     }
 
-    /// Gives out what waits for its turn, or throws it away.
-    fn empty(&mut self, mut output: Option<&mut dyn Output>) {
+    /// Gives out what waits for its turn.
+    fn give_out_rest(&mut self, output: &mut dyn Output) {
         for _ in 0..ENOUGH {
             if self.remaining() == 0 {
                 return;
             }
-            let output = output
-                .as_mut()
-                .map(|output| &mut **output as &mut dyn Output);
             self.call(0, output, |object, planes, info| {
                 // SAFETY: see `call`.
                 unsafe { ((**object).flush_frame)(object, planes, info) }
@@ -149,7 +159,7 @@ impl OpenH264 {
     fn call(
         &mut self,
         number: u64,
-        output: Option<&mut dyn Output>,
+        output: &mut dyn Output,
         call: impl FnOnce(*mut Object, *mut *mut c_uchar, *mut BufferInfo) -> c_int,
     ) -> c_int {
         let mut planes = [std::ptr::null_mut(); 3];
@@ -167,8 +177,7 @@ impl OpenH264 {
         if complaint & !state::FRAME_PENDING != 0 {
             self.damage.notice(number);
         }
-        let is_whole = info.status == 1 && planes.iter().all(|plane| !plane.is_null());
-        if let Some(output) = output.filter(|_| is_whole) {
+        if info.status == 1 && planes.iter().all(|plane| !plane.is_null()) {
             self.give_out(&info, planes.map(|plane| plane.cast_const()), output);
         }
         complaint
@@ -215,11 +224,63 @@ impl OpenH264 {
     }
 }
 
-/// Whether an access unit has an IDR slice (H.264, 7.4.1: type 5), or any slice.
-fn slices(data: &[u8]) -> (bool, bool) {
-    let kinds = nal_units(data).map(|nal| nal[0] & 31);
-    let first = kinds.into_iter().find(|kind| matches!(kind, 1..=5));
-    (first == Some(5), first.is_some())
+/// The parameter sets of the stream: a new decoder object needs them again, and
+/// the stream may not repeat them where decoding goes on.
+#[derive(Default)]
+struct Headers {
+    /// As a byte stream each, the newest last.
+    sets: VecDeque<Vec<u8>>,
+    /// The decoder object has not seen them.
+    forgotten: bool,
+}
+
+impl Headers {
+    /// More than a stream has.
+    const MOST: usize = 64;
+
+    fn note(&mut self, nal: &[u8]) {
+        self.sets.retain(|known| known[START.len()..] != *nal);
+        self.sets.push_back([START, nal].concat());
+        if self.sets.len() > Self::MOST {
+            self.sets.pop_front();
+        }
+    }
+
+    /// All of them, if the decoder object has to be told.
+    fn missed(&mut self) -> Option<Vec<u8>> {
+        let missed = std::mem::take(&mut self.forgotten);
+        let all = || self.sets.iter().flatten().copied().collect();
+        missed.then(all).filter(|all: &Vec<u8>| !all.is_empty())
+    }
+}
+
+const START: &[u8] = &[0, 0, 0, 1];
+
+/// What an access unit has (H.264, 7.4.1).
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Contents {
+    slices: bool,
+    idr: bool,
+}
+
+impl Contents {
+    /// Looks through an access unit up to its first slice, and notes its parameter
+    /// sets.
+    fn of(data: &[u8], headers: &mut Headers) -> Self {
+        for nal in nal_units(data) {
+            match nal[0] & 31 {
+                kind @ 1..=5 => {
+                    return Self {
+                        slices: true,
+                        idr: kind == 5,
+                    };
+                }
+                7 | 8 | 15 => headers.note(nal),
+                _ => {}
+            }
+        }
+        Self::default()
+    }
 }
 
 impl Decoder for OpenH264 {
@@ -228,9 +289,12 @@ impl Decoder for OpenH264 {
     }
 
     fn decode(&mut self, packet: Packet<'_>, output: &mut dyn Output) -> Result<(), DecodeError> {
-        let (is_idr, has_slices) = slices(packet.data);
-        if has_slices {
-            self.damage.begin(packet.number, is_idr);
+        let contents = Contents::of(packet.data, &mut self.headers);
+        if contents.slices {
+            self.damage.begin(packet.number, contents.idr);
+            if let Some(headers) = self.headers.missed() {
+                self.step(packet.number, &headers, output);
+            }
         }
         let mut complaint = self.step(packet.number, packet.data, output);
         complaint |= self.step(packet.number, &[], output);
@@ -246,28 +310,44 @@ impl Decoder for OpenH264 {
     }
 
     fn drain(&mut self, output: &mut dyn Output) -> Result<(), DecodeError> {
-        self.empty(Some(output));
+        self.give_out_rest(output);
         Ok(())
     }
 
     fn flush(&mut self) {
-        // Parameter sets stay, so that decoding can start at any IDR picture.
-        self.empty(None);
+        // Not emptied and used on: it would remember which picture it showed last,
+        // and what it has lost.
+        match create(&self.api, self.concealment) {
+            Ok(object) => {
+                // SAFETY: replaced at once, so this is its last use.
+                unsafe { (self.api.WelsDestroyDecoder)(self.object) };
+                self.object = object;
+                self.headers.forgotten = true;
+            }
+            Err(text) => eprintln!("openh264: {text}; going on with the old decoder"),
+        }
         self.damage.clear();
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::slices;
+    use super::{Contents, Headers};
 
     #[test]
-    fn idr_pictures_are_told_from_others() {
-        assert_eq!(slices(&[0, 0, 1, 0x67, 1, 0, 0, 1, 0x65, 9]), (true, true));
-        assert_eq!(slices(&[0, 0, 1, 0x09, 1, 0, 0, 1, 0x41, 9]), (false, true));
-        assert_eq!(
-            slices(&[0, 0, 1, 0x67, 1, 0, 0, 1, 0x68, 9]),
-            (false, false)
-        );
+    fn access_units_are_looked_through_to_their_first_slice() {
+        let mut headers = Headers::default();
+        let mut of = |data: &[u8]| {
+            let Contents { slices, idr } = Contents::of(data, &mut headers);
+            (slices, idr)
+        };
+        assert_eq!(of(&[0, 0, 1, 0x67, 1, 0, 0, 1, 0x65, 9]), (true, true));
+        assert_eq!(of(&[0, 0, 1, 0x09, 1, 0, 0, 1, 0x41, 9]), (true, false));
+        assert_eq!(of(&[0, 0, 1, 0x67, 1, 0, 0, 1, 0x68, 2]), (false, false));
+        assert_eq!(headers.missed(), None);
+        headers.forgotten = true;
+        let both = [0, 0, 0, 1, 0x67, 1, 0, 0, 0, 1, 0x68, 2];
+        assert_eq!(headers.missed().as_deref(), Some(&both[..]));
+        assert_eq!(headers.missed(), None);
     }
 }
