@@ -81,7 +81,7 @@ fn watch_library(plugin: &gst::Plugin, manifest: &Manifest) {
         &[],
         &directories.iter().map(String::as_str).collect::<Vec<_>>(),
         &[name],
-        gst::PluginDependencyFlags::NONE,
+        gst::PluginDependencyFlags::empty(),
     );
 }
 
