@@ -40,7 +40,8 @@ pub trait Decoder {
     /// Gives every remaining picture to `output`. Decoding can go on afterwards.
     fn drain(&mut self, output: &mut dyn Output) -> Result<(), DecodeError>;
 
-    /// Forgets all pictures and pending input: the next packet is from elsewhere.
+    /// Forgets all pictures and pending input, but not the parameter sets: the next
+    /// packet is from elsewhere in the same stream.
     fn flush(&mut self);
 }
 

@@ -11,18 +11,18 @@
 //! * `FlushFrame` works only after a call with nothing.
 
 mod api;
+mod headers;
 
 use super::damage::Damage;
 use super::{
     Adapter, DecodeError, Decoder, Frame, OpenError, Opened, Options, Output, Packet, copy_planes,
 };
-use crate::annexb::nal_units;
 use crate::library::Library;
 use crate::slots::SlotPool;
 use api::{Api, BufferInfo, DecodingParam, Object, Version, state};
+use headers::{Contents, Headers};
 use iotdec_wire::msg::frame_flags;
 use iotdec_wire::picture::{Colour, PictureRecord, PixelFormat, Rect, arrange};
-use std::collections::VecDeque;
 use std::ffi::{c_int, c_uchar};
 use std::sync::Arc;
 
@@ -224,65 +224,6 @@ impl OpenH264 {
     }
 }
 
-/// The parameter sets of the stream: a new decoder object needs them again, and
-/// the stream may not repeat them where decoding goes on.
-#[derive(Default)]
-struct Headers {
-    /// As a byte stream each, the newest last.
-    sets: VecDeque<Vec<u8>>,
-    /// The decoder object has not seen them.
-    forgotten: bool,
-}
-
-impl Headers {
-    /// More than a stream has.
-    const MOST: usize = 64;
-
-    fn note(&mut self, nal: &[u8]) {
-        self.sets.retain(|known| known[START.len()..] != *nal);
-        self.sets.push_back([START, nal].concat());
-        if self.sets.len() > Self::MOST {
-            self.sets.pop_front();
-        }
-    }
-
-    /// All of them, if the decoder object has to be told.
-    fn missed(&mut self) -> Option<Vec<u8>> {
-        let missed = std::mem::take(&mut self.forgotten);
-        let all = || self.sets.iter().flatten().copied().collect();
-        missed.then(all).filter(|all: &Vec<u8>| !all.is_empty())
-    }
-}
-
-const START: &[u8] = &[0, 0, 0, 1];
-
-/// What an access unit has (H.264, 7.4.1).
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Contents {
-    slices: bool,
-    idr: bool,
-}
-
-impl Contents {
-    /// Looks through an access unit up to its first slice, and notes its parameter
-    /// sets.
-    fn of(data: &[u8], headers: &mut Headers) -> Self {
-        for nal in nal_units(data) {
-            match nal[0] & 31 {
-                kind @ 1..=5 => {
-                    return Self {
-                        slices: true,
-                        idr: kind == 5,
-                    };
-                }
-                7 | 8 | 15 => headers.note(nal),
-                _ => {}
-            }
-        }
-        Self::default()
-    }
-}
-
 impl Decoder for OpenH264 {
     fn version(&self) -> String {
         self.version.clone()
@@ -322,32 +263,10 @@ impl Decoder for OpenH264 {
                 // SAFETY: replaced at once, so this is its last use.
                 unsafe { (self.api.WelsDestroyDecoder)(self.object) };
                 self.object = object;
-                self.headers.forgotten = true;
+                self.headers.forget();
             }
             Err(text) => eprintln!("openh264: {text}; going on with the old decoder"),
         }
         self.damage.clear();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Contents, Headers};
-
-    #[test]
-    fn access_units_are_looked_through_to_their_first_slice() {
-        let mut headers = Headers::default();
-        let mut of = |data: &[u8]| {
-            let Contents { slices, idr } = Contents::of(data, &mut headers);
-            (slices, idr)
-        };
-        assert_eq!(of(&[0, 0, 1, 0x67, 1, 0, 0, 1, 0x65, 9]), (true, true));
-        assert_eq!(of(&[0, 0, 1, 0x09, 1, 0, 0, 1, 0x41, 9]), (true, false));
-        assert_eq!(of(&[0, 0, 1, 0x67, 1, 0, 0, 1, 0x68, 2]), (false, false));
-        assert_eq!(headers.missed(), None);
-        headers.forgotten = true;
-        let both = [0, 0, 0, 1, 0x67, 1, 0, 0, 0, 1, 0x68, 2];
-        assert_eq!(headers.missed().as_deref(), Some(&both[..]));
-        assert_eq!(headers.missed(), None);
     }
 }

@@ -1,0 +1,92 @@
+//! The parameter sets of an H.264 stream, and what an access unit consists of.
+
+use crate::annexb::nal_units;
+use std::collections::VecDeque;
+
+/// The parameter sets of the stream: a new decoder object needs them again, and
+/// the stream may not repeat them where decoding goes on.
+#[derive(Debug, Default)]
+pub struct Headers {
+    /// As a byte stream each, the newest last.
+    sets: VecDeque<Vec<u8>>,
+    /// The decoder object has not seen them.
+    forgotten: bool,
+}
+
+impl Headers {
+    /// More than a stream has.
+    const MOST: usize = 64;
+
+    /// The decoder object was replaced.
+    pub fn forget(&mut self) {
+        self.forgotten = true;
+    }
+
+    fn note(&mut self, nal: &[u8]) {
+        self.sets.retain(|known| known[START.len()..] != *nal);
+        self.sets.push_back([START, nal].concat());
+        if self.sets.len() > Self::MOST {
+            self.sets.pop_front();
+        }
+    }
+
+    /// All of them, if the decoder object has to be told.
+    pub fn missed(&mut self) -> Option<Vec<u8>> {
+        let missed = std::mem::take(&mut self.forgotten);
+        let all = || self.sets.iter().flatten().copied().collect();
+        missed.then(all).filter(|all: &Vec<u8>| !all.is_empty())
+    }
+}
+
+const START: &[u8] = &[0, 0, 0, 1];
+
+/// What an access unit has (H.264, 7.4.1).
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// A picture, or a part of one.
+    pub slices: bool,
+    /// The picture needs no other.
+    pub idr: bool,
+}
+
+impl Contents {
+    /// Looks through an access unit up to its first slice, and notes its parameter
+    /// sets.
+    pub fn of(data: &[u8], headers: &mut Headers) -> Self {
+        for nal in nal_units(data) {
+            match nal[0] & 31 {
+                kind @ 1..=5 => {
+                    return Self {
+                        slices: true,
+                        idr: kind == 5,
+                    };
+                }
+                7 | 8 | 15 => headers.note(nal),
+                _ => {}
+            }
+        }
+        Self::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Contents, Headers};
+
+    #[test]
+    fn access_units_are_looked_through_to_their_first_slice() {
+        let mut headers = Headers::default();
+        let mut of = |data: &[u8]| {
+            let Contents { slices, idr } = Contents::of(data, &mut headers);
+            (slices, idr)
+        };
+        assert_eq!(of(&[0, 0, 1, 0x67, 1, 0, 0, 1, 0x65, 9]), (true, true));
+        assert_eq!(of(&[0, 0, 1, 0x09, 1, 0, 0, 1, 0x41, 9]), (true, false));
+        assert_eq!(of(&[0, 0, 1, 0x67, 1, 0, 0, 1, 0x68, 2]), (false, false));
+        assert_eq!(headers.missed(), None);
+        headers.forget();
+        let both = [0, 0, 0, 1, 0x67, 1, 0, 0, 0, 1, 0x68, 2];
+        assert_eq!(headers.missed().as_deref(), Some(&both[..]));
+        assert_eq!(headers.missed(), None);
+    }
+}
