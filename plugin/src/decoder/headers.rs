@@ -1,7 +1,7 @@
 //! Parameter sets, kept to be sent again.
 //!
-//! H.264 and H.265 streams may carry them only once, at their beginning. A worker
-//! that was restarted, or a decoder that was reset by a seek, has never seen them.
+//! H.264 and H.265 streams may carry them only once, at their beginning, and a
+//! worker that replaces a lost one has never seen them.
 
 use std::collections::VecDeque;
 

@@ -126,7 +126,6 @@ impl ForeignDecoder {
         if let Some(session) = &*lock(&self.session) {
             session.worker.flush();
         }
-        lock(&self.input).headers_due = true;
         lock(&self.progress).flow = Ok(gst::FlowSuccess::Ok);
     }
 }

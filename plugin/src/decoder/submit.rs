@@ -13,9 +13,8 @@ use iotdec_bridge::{FeedError, Feeder, Packet, packet_flags};
 pub(super) struct Input {
     feeder: Option<Feeder>,
     pub(super) headers: Headers,
-    /// The decoder was reset or is new, and has not seen the parameter sets.
-    pub(super) headers_due: bool,
-    /// The worker is new: nothing but a key frame makes sense to it.
+    /// The worker is new: it has not seen the parameter sets, and nothing but a key
+    /// frame makes sense to it.
     resync: bool,
 }
 
@@ -24,7 +23,6 @@ impl Default for Input {
         Self {
             feeder: None,
             headers: Headers::new(Syntax::Other),
-            headers_due: false,
             resync: false,
         }
     }
@@ -41,13 +39,11 @@ impl Input {
 
     /// Starts again at the next key frame.
     pub(super) fn resync(&mut self) {
-        self.headers_due = true;
         self.resync = true;
     }
 
     pub(super) fn forget_stream(&mut self) {
         self.headers = Headers::new(Syntax::Other);
-        self.headers_due = false;
         self.resync = false;
     }
 
@@ -64,8 +60,7 @@ impl Input {
             // The worker was replaced while this frame was on its way here.
             return Ok(());
         }
-        self.resync = false;
-        let repeated = if self.headers_due && !has_own {
+        let repeated = if self.resync && !has_own {
             self.headers.joined()
         } else {
             Vec::new()
@@ -79,7 +74,7 @@ impl Input {
             parts: &[&repeated, data],
         };
         feeder.send(packet, stop)?;
-        self.headers_due = false;
+        self.resync = false;
         Ok(())
     }
 }

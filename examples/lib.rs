@@ -1,0 +1,4 @@
+//! The examples, as documentation; see the files beside this one.
+//!
+//! * `bridge.rs` decodes without GStreamer, with the bridge alone.
+//! * `thumbnail.rs` makes a PNG of any video, with the element `iotdec`.
