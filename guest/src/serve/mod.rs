@@ -265,3 +265,6 @@ impl Output for Poster<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
