@@ -1,0 +1,106 @@
+//! Clips to decode: parsed into packets, or made on the spot.
+
+use crate::pipeline::Playing;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The two formats that iotdec has decoders for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Codec {
+    /// Decoded by openh264.
+    H264,
+    /// Decoded by libde265.
+    H265,
+}
+
+impl Codec {
+    /// Its parser.
+    pub fn parser(self) -> &'static str {
+        match self {
+            Self::H264 => "h264parse",
+            Self::H265 => "h265parse",
+        }
+    }
+
+    /// Its decoder element.
+    pub fn decoder(self) -> &'static str {
+        match self {
+            Self::H264 => "iotdec_openh264",
+            Self::H265 => "iotdec_de265",
+        }
+    }
+
+    /// What the decoder takes.
+    pub fn caps(self) -> &'static str {
+        match self {
+            Self::H264 => "video/x-h264,stream-format=byte-stream,alignment=au",
+            Self::H265 => "video/x-h265,stream-format=byte-stream,alignment=au",
+        }
+    }
+}
+
+/// The demuxer that a file needs before its parser, with the link.
+pub fn demuxer(file: &Path) -> &'static str {
+    match file.extension().and_then(|e| e.to_str()) {
+        Some("mp4") => "qtdemux ! ",
+        _ => "",
+    }
+}
+
+/// The packets of a file as GStreamer's parser cuts them.
+pub fn packets(file: &Path, codec: Codec) -> Vec<Vec<u8>> {
+    let description = format!(
+        "filesrc location=\"{}\" ! {}{} ! {} ! appsink name=sink sync=false",
+        file.display(),
+        demuxer(file),
+        codec.parser(),
+        codec.caps(),
+    );
+    let mut playing = Playing::start(&description, Duration::from_secs(60));
+    let mut packets = Vec::new();
+    while let Some(sample) = playing.next_sample() {
+        let buffer = sample.buffer().expect("samples have buffers");
+        packets.push(buffer.map_readable().expect("packets can be read").to_vec());
+    }
+    playing.stop().assert_eos();
+    packets
+}
+
+/// Writes packets the way the worker's command `bare` reads them.
+pub fn write_packet_file(packets: &[Vec<u8>], file: &mut impl Write) -> std::io::Result<()> {
+    for packet in packets {
+        file.write_all(&(packet.len() as u32).to_le_bytes())?;
+        file.write_all(&0u32.to_le_bytes())?;
+        file.write_all(packet)?;
+    }
+    Ok(())
+}
+
+/// Encodes a moving test picture, with a key frame every `distance` frames, into
+/// a raw stream in `directory`.
+pub fn encode(directory: &Path, codec: Codec, frames: u32, distance: u32) -> PathBuf {
+    let (encoder, suffix) = match codec {
+        Codec::H264 => (
+            format!("openh264enc gop-size={distance} complexity=low bitrate=256000"),
+            "264",
+        ),
+        Codec::H265 => (
+            format!("x265enc key-int-max={distance} speed-preset=ultrafast bitrate=256"),
+            "265",
+        ),
+    };
+    let file = directory.join(format!("made-{frames}-{distance}.{suffix}"));
+    let description = format!(
+        "videotestsrc num-buffers={frames} pattern=ball \
+         ! video/x-raw,format=I420,width=320,height=192,framerate=25/1 \
+         ! {encoder} ! {parser} config-interval=-1 ! {caps} ! filesink location=\"{file}\"",
+        parser = codec.parser(),
+        caps = codec.caps(),
+        file = file.display(),
+    );
+    let mut playing = Playing::start(&description, Duration::from_secs(60));
+    playing.wait_for_end();
+    playing.stop().assert_eos();
+    file
+}

@@ -1,0 +1,77 @@
+//! The build under test, and where its material lies.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::sync::Once;
+
+/// What setup/devenv sets.
+const VARIABLES: [&str; 5] = [
+    "GST_PLUGIN_PATH",
+    "IOTDEC_WORKER",
+    "IOTDEC_NATIVE_WORKER",
+    "IOTDEC_DECODER_PATH",
+    "IOTDEC_SYSROOT",
+];
+
+/// Initialises GStreamer with the plugin of this tree.
+///
+/// # Panics
+/// If the environment is not the one of setup/devenv.
+pub fn prepare() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        for variable in VARIABLES {
+            variable_or_advice(variable);
+        }
+        gst::init().expect("GStreamer starts");
+        assert!(
+            gst::ElementFactory::find("iotdec").is_some(),
+            "GStreamer does not find the element iotdec in GST_PLUGIN_PATH; run make build"
+        );
+    });
+}
+
+/// The value of a variable that setup/devenv sets.
+pub fn variable_or_advice(variable: &str) -> PathBuf {
+    let value = env::var_os(variable).unwrap_or_else(|| {
+        panic!("{variable} is not set: run the tests with make check, or through setup/devenv")
+    });
+    value.into()
+}
+
+/// The root of this source tree.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("tests/ lies in the root")
+}
+
+/// A clip of samples/.
+///
+/// # Panics
+/// If it is not there: the samples are part of the tree.
+pub fn sample(name: &str) -> PathBuf {
+    let path = root().join("samples").join(name);
+    assert!(path.is_file(), "{} is missing", path.display());
+    path
+}
+
+/// The folder of test vectors, which are not part of the tree. Says so and
+/// returns `None` where it is absent.
+pub fn vectors(what: &str) -> Option<PathBuf> {
+    let path = env::var_os("IOTDEC_VECTORS")
+        .map_or_else(|| root().join("../shared/vectors"), PathBuf::from);
+    if path.join("MANIFEST.tsv").is_file() {
+        return Some(path);
+    }
+    println!(
+        "skipped: {what}: no test vectors in {} (IOTDEC_VECTORS names another folder)",
+        path.display()
+    );
+    None
+}
+
+/// Whether the long form of a test is wanted.
+pub fn is_full() -> bool {
+    env::var_os("IOTDEC_FULL").is_some_and(|value| value != "0")
+}

@@ -1,0 +1,20 @@
+//! What the tests of iotdec as a whole share: pipelines that cannot hang a test,
+//! frames as digests, the native library as the reference, and a look at
+//! processes and files from outside.
+
+pub mod clips;
+pub mod crafted;
+pub mod environment;
+pub mod frames;
+pub mod native;
+pub mod pipeline;
+pub mod process;
+
+use std::sync::{Mutex, MutexGuard};
+
+/// Runs the tests of one program one after the other: they count this process's
+/// children and descriptors, and two emulators slow each other.
+pub fn exclusive() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(|failed| failed.into_inner())
+}

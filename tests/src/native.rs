@@ -1,0 +1,110 @@
+//! The reference: the same decoder library as its native build, run by the native
+//! build of the worker on the same packets, with no emulator, no shared memory
+//! and no GStreamer element in between.
+
+use crate::clips::{self, Codec};
+use crate::environment;
+use crate::frames::{Checksum, Frame};
+use iotdec_bridge::Manifest;
+use std::io::{self, BufReader, PipeReader, Read};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+impl Codec {
+    /// The manifest of its decoder.
+    fn manifest(self) -> Manifest {
+        let (manifests, errors) = iotdec_bridge::manifest::discover();
+        let found = manifests
+            .into_iter()
+            .find(|m| m.element_name() == self.decoder());
+        found.unwrap_or_else(|| panic!("no manifest of {}: {errors:?}", self.decoder()))
+    }
+}
+
+/// Compares iotdec's frames with those of the native library, in order. The first
+/// difference, if there is one. `sum` gets the visible samples of the native frames.
+///
+/// Natively decoded frames carry no description, so each is taken to be as large
+/// as iotdec's; another size shows as another content or a rest.
+pub fn first_difference(
+    packets: &[Vec<u8>],
+    codec: Codec,
+    frames: &[Frame],
+    sum: Option<&mut Checksum>,
+) -> Result<(), String> {
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    clips::write_packet_file(packets, file.as_file_mut()).expect("a full packet file");
+    let (reader, writer) = io::pipe().expect("a pipe");
+    let worker = environment::variable_or_advice("IOTDEC_NATIVE_WORKER");
+    let manifest = codec.manifest();
+    let child = Command::new(&worker)
+        .args(["bare", "--adapter", &manifest.adapter, "--library"])
+        // By its file name, which is the same on both architectures.
+        .arg(&manifest.library)
+        .args(["--frames-to", "0"])
+        .arg("--packets")
+        .arg(file.path())
+        .stdin(Stdio::from(writer))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{}: {error}", worker.display()));
+    let compared = compare(reader, frames, sum);
+    let output = child.wait_with_output().expect("a child to wait for");
+    assert!(output.status.success(), "native worker: {}", output.status);
+    let report: serde_json::Value =
+        serde_json::from_slice(&output.stdout).expect("the worker prints JSON");
+    let native = report["frames"].as_u64().expect("a count of frames");
+    if native != frames.len() as u64 {
+        let difference = compared.err().unwrap_or_default();
+        return Err(format!(
+            "{} frames instead of {native}; {difference}",
+            frames.len()
+        ));
+    }
+    compared
+}
+
+fn compare(
+    reader: PipeReader,
+    frames: &[Frame],
+    mut sum: Option<&mut Checksum>,
+) -> Result<(), String> {
+    let mut reader = BufReader::with_capacity(1 << 20, reader);
+    let mut result = Ok(());
+    for (index, frame) in frames.iter().enumerate() {
+        for (plane, (size, digest)) in frame.sizes.iter().zip(&frame.planes).enumerate() {
+            let mut bytes = vec![0; *size];
+            if reader.read_exact(&mut bytes).is_err() {
+                return result.and(Err(format!("nothing to compare frame {index} with")));
+            }
+            if let Some(sum) = sum.as_mut() {
+                sum.update(&bytes);
+            }
+            let mut native = Checksum::md5();
+            native.update(&bytes);
+            if result.is_ok() && native.finish() != *digest {
+                result = Err(format!("frame {index}, plane {plane} differs"));
+            }
+        }
+    }
+    let mut rest = Vec::new();
+    reader.read_to_end(&mut rest).expect("a readable pipe");
+    if let Some(sum) = sum {
+        sum.update(&rest);
+    }
+    if !rest.is_empty() {
+        result = result.and(Err(format!("{} more bytes of native frames", rest.len())));
+    }
+    result
+}
+
+/// Fails unless iotdec's frames of a file equal the native library's.
+#[track_caller]
+pub fn assert_equal(file: &Path, codec: Codec, frames: &[Frame]) {
+    assert!(!frames.is_empty(), "{}: no frames at all", file.display());
+    let packets = clips::packets(file, codec);
+    if let Err(difference) = first_difference(&packets, codec, frames, None) {
+        panic!("{}: {difference}", file.display());
+    }
+}
