@@ -23,13 +23,16 @@ mod serve;
 mod session;
 mod slots;
 mod socket;
+mod turnflag;
 
 use args::Args;
 use std::process::ExitCode;
 
 /// What every command needs to open its decoder.
-const USAGE: &str = "iotdec-worker serve|bare --adapter NAME --library PATH [--option KEY=VALUE]...
-  bare:     --packets FILE [--frames-to FD] [--checksum] [--flush-after PACKETS] [--repeat TIMES]";
+const USAGE: &str =
+    "iotdec-worker serve|bare|turnflag --adapter NAME --library PATH [--option KEY=VALUE]...
+  bare:     --packets FILE [--frames-to FD] [--checksum] [--flush-after PACKETS] [--repeat TIMES]
+  turnflag: --memory-fd FD";
 
 fn main() -> ExitCode {
     exit_on_panic();
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
     let result = Args::parse(words).and_then(|args| match command.as_str() {
         "serve" => serve::run(&args),
         "bare" => bare::run(&args),
+        "turnflag" => turnflag::run(&args),
         _ => Err(USAGE.to_owned()),
     });
     match result {

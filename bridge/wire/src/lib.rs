@@ -18,6 +18,8 @@
 #[cfg(target_endian = "big")]
 compile_error!("the wire format is the memory of little-endian machines");
 
+#[cfg(not(loom))]
+pub mod bench;
 pub mod doorbell;
 mod futex;
 pub mod layout;
