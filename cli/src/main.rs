@@ -1,4 +1,40 @@
-//! The iotdec command line.
-fn main() {
-    println!("iotdec");
+//! The iotdec command line: which decoders there are, how a file looks when one
+//! of them decodes it, and how fast that is.
+
+mod args;
+mod failure;
+mod input;
+mod interrupt;
+mod list;
+mod meter;
+mod output;
+mod pipeline;
+mod play;
+mod screen;
+
+use args::{Args, Command};
+use clap::Parser;
+use failure::Failure;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match run(&args.command) {
+        Ok(code) => code,
+        Err(failure) => {
+            if let Failure::Error(text) = &failure {
+                eprintln!("iotdec: {text}");
+            }
+            failure.exit_code()
+        }
+    }
+}
+
+fn run(command: &Command) -> Result<ExitCode, Failure> {
+    interrupt::install()?;
+    pipeline::init()?;
+    match command {
+        Command::List(args) => list::run(args),
+        Command::Play(args) => play::run(args),
+    }
 }

@@ -1,0 +1,102 @@
+//! What can be said on the command line.
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+Examples:
+  iotdec list                          which decoders there are, and what the others lack
+  iotdec play                          decode and show the sample clip
+  iotdec play door.mp4                 any file that GStreamer can read
+  iotdec bench clip.264 --runs 9       decoding speed, compared with other ways to do it
+
+Environment:
+  GST_PLUGIN_PATH      where GStreamer looks for the iotdec plugin first
+  IOTDEC_DECODER_PATH  directories of further decoder manifests, separated by colons
+  IOTDEC_SYSROOT       the aarch64 system that the decoder libraries run in
+  IOTDEC_QEMU          the emulator, instead of qemu-aarch64 on PATH
+  IOTDEC_SAMPLES       where the sample clips are, instead of where they were installed
+  IOTDEC_PNG           where play saves a frame without a display, instead of iotdec-frame.png";
+
+/// Decodes video in GStreamer with aarch64 libraries that this machine cannot run itself.
+#[derive(Debug, Parser)]
+#[command(name = "iotdec", version, after_help = EXAMPLES, max_term_width = 100)]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What iotdec can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List the decoders, and tell what is missing where one cannot run.
+    List(ListArgs),
+    /// Decode a file and show it; without a display, count its frames and save one.
+    Play(PlayArgs),
+}
+
+/// Arguments of `iotdec list`.
+#[derive(Debug, clap::Args)]
+pub struct ListArgs {
+    /// Print JSON, with more in it.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which decoder is to be used.
+#[derive(Debug, Default, clap::Args)]
+pub struct DecoderArgs {
+    /// The decoder to use, as `iotdec list` names it [default: the best-ranked that fits].
+    #[arg(long, value_name = "NAME")]
+    pub decoder: Option<String>,
+    /// The aarch64 library to decode with [default: the decoder's own].
+    #[arg(long, value_name = "PATH")]
+    pub library: Option<PathBuf>,
+}
+
+const PLAY_EXAMPLES: &str = "\
+Examples:
+  iotdec play door.mp4
+  iotdec play clip.265 --decoder de265 --library ./libde265.so
+  iotdec play clip.264 --headless --json --png frame.png";
+
+/// Arguments of `iotdec play`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = PLAY_EXAMPLES)]
+pub struct PlayArgs {
+    /// The file to play [default: the H.264 sample clip].
+    pub file: Option<PathBuf>,
+    /// Which decoder.
+    #[command(flatten)]
+    pub decoder: DecoderArgs,
+    /// Decode as fast as possible and show nothing, even if there is a display.
+    #[arg(long)]
+    pub headless: bool,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Save the last decoded frame there [default without a display: iotdec-frame.png].
+    #[arg(long, value_name = "FILE")]
+    pub png: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn play_needs_nothing() {
+        let args = Args::try_parse_from(["iotdec", "play"]).unwrap();
+        let Command::Play(play) = args.command else {
+            panic!("not play: {args:?}");
+        };
+        assert!(play.file.is_none() && !play.headless && !play.json);
+    }
+}

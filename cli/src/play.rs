@@ -1,0 +1,219 @@
+//! `iotdec play`: a file through the real pipeline, on the screen or into a report.
+
+use crate::args::PlayArgs;
+use crate::failure::Failure;
+use crate::meter::Meter;
+use crate::pipeline::{self, Running};
+use crate::{input, output, screen};
+use gst::prelude::*;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// How long converting one frame may take.
+const PNG_TIMEOUT: gst::ClockTime = gst::ClockTime::from_seconds(20);
+
+/// Runs the command.
+pub fn run(args: &PlayArgs) -> Result<ExitCode, Failure> {
+    let file = input::resolve(args.file.as_deref())?;
+    let screen = if args.headless { None } else { screen::open()? };
+    let show = screen.is_some();
+    let png = args.png.clone().or_else(|| (!show).then(default_png));
+
+    let source = pipeline::make("filesrc")?;
+    source.set_property("location", &file);
+    let iotdec = pipeline::make("iotdec")?;
+    iotdec.set_property("decoder", args.decoder.decoder.as_deref());
+    iotdec.set_property(
+        "library",
+        args.decoder
+            .library
+            .as_ref()
+            .map(|p| p.display().to_string()),
+    );
+    let sink = screen.map_or_else(nowhere, Ok)?;
+    let pipeline = pipeline::chain(&[&source, &iotdec, &sink])?;
+    let meter = Meter::attach(&pipeline, &sink);
+
+    let start = Instant::now();
+    let bar = progress_bar();
+    let running = Running::start(pipeline)?;
+    running.wait(|| bar.set_message(progress(&running, &meter, show)))?;
+    bar.finish_and_clear();
+
+    if meter.frames() == 0 {
+        return Err(Failure::new(
+            format_args!("no frame could be decoded from {}", file.display()),
+            "GST_DEBUG=iotdec:5,iotdec-worker:6 shows what the decoder says.",
+        ));
+    }
+    let sample = last_sample(running.pipeline());
+    if let Some(png) = &png {
+        save_png(sample.as_ref(), png)?;
+    }
+    let report = Report {
+        decoder: meter.decoder_name(),
+        frames: meter.frames(),
+        seconds: meter.elapsed().unwrap_or_default().as_secs_f64(),
+        fps: meter.fps().unwrap_or_default(),
+        first_frame_ms: meter
+            .first_frame()
+            .map(|first| first.duration_since(start).as_secs_f64() * 1e3),
+        shown: show,
+        format: sample.as_ref().and_then(format),
+        stats: stats(&iotdec),
+        file,
+        png,
+    };
+    if args.json {
+        output::print_json(&report)?;
+    } else {
+        output::print(&report.text())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Where a frame is saved without a display, if nobody says otherwise.
+fn default_png() -> PathBuf {
+    env::var_os("IOTDEC_PNG").map_or_else(|| "iotdec-frame.png".into(), PathBuf::from)
+}
+
+/// A sink that takes every frame at once.
+fn nowhere() -> Result<gst::Element, Failure> {
+    let sink = pipeline::make("fakesink")?;
+    sink.set_property("sync", false);
+    Ok(sink)
+}
+
+fn progress_bar() -> ProgressBar {
+    let style = ProgressStyle::with_template("{spinner} {msg}").expect("a valid template");
+    // On standard error, and there only if it is a terminal.
+    let bar = ProgressBar::new_spinner().with_style(style);
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
+}
+
+fn progress(running: &Running, meter: &Meter, show: bool) -> String {
+    let fps = meter.fps().unwrap_or_default();
+    let frames = meter.frames();
+    let position = running.pipeline().query_position::<gst::ClockTime>();
+    match position {
+        Some(position) if show => format!("{position:.1}  {frames} frames"),
+        _ if frames == 0 => "starting the decoder".into(),
+        _ => format!("{frames} frames  {fps:.1} fps"),
+    }
+}
+
+/// The frame that the sink got last.
+fn last_sample(pipeline: &gst::Pipeline) -> Option<gst::Sample> {
+    pipeline
+        .iterate_recurse()
+        .into_iter()
+        .flatten()
+        .find(|element| element.has_property("last-sample"))
+        .and_then(|sink| sink.property("last-sample"))
+}
+
+fn save_png(sample: Option<&gst::Sample>, file: &Path) -> Result<(), Failure> {
+    let Some(sample) = sample else {
+        return Err(Failure::new(
+            "the sink kept no frame to save",
+            "Leave --png out.",
+        ));
+    };
+    let caps = gst::Caps::new_empty_simple("image/png");
+    let image = gst_video::convert_sample(sample, &caps, Some(PNG_TIMEOUT)).map_err(|error| {
+        Failure::new(
+            format_args!("cannot make a PNG of the frame: {error}"),
+            "Install gstreamer1.0-plugins-good.",
+        )
+    })?;
+    let buffer = image.buffer().and_then(|buffer| buffer.map_readable().ok());
+    std::fs::write(file, buffer.as_deref().unwrap_or_default()).map_err(|error| {
+        Failure::new(
+            format_args!("cannot write {}: {error}", file.display()),
+            "Name another file with --png.",
+        )
+    })
+}
+
+fn format(sample: &gst::Sample) -> Option<Format> {
+    let info = gst_video::VideoInfo::from_caps(sample.caps()?).ok()?;
+    Some(Format {
+        format: info.format().to_str().to_string(),
+        width: info.width(),
+        height: info.height(),
+    })
+}
+
+/// The decoder's own statistics, as they are.
+fn stats(iotdec: &gst::Element) -> serde_json::Map<String, serde_json::Value> {
+    let stats: Option<gst::Structure> = iotdec.property("stats");
+    let mut map = serde_json::Map::new();
+    for (name, value) in stats.iter().flat_map(|stats| stats.iter()) {
+        let number = value
+            .get::<u64>()
+            .or_else(|_| value.get::<u32>().map(u64::from));
+        if let Ok(number) = number {
+            map.insert(name.to_string(), number.into());
+        }
+    }
+    map
+}
+
+/// What a run was like.
+#[derive(Debug, Serialize)]
+struct Report {
+    file: PathBuf,
+    decoder: Option<String>,
+    #[serde(flatten)]
+    format: Option<Format>,
+    shown: bool,
+    frames: u64,
+    /// From the first packet in the decoder to the end.
+    seconds: f64,
+    fps: f64,
+    /// From the start of the pipeline, worker and all.
+    first_frame_ms: Option<f64>,
+    png: Option<PathBuf>,
+    stats: serde_json::Map<String, serde_json::Value>,
+}
+
+/// What the frames are.
+#[derive(Debug, Serialize)]
+struct Format {
+    format: String,
+    width: u32,
+    height: u32,
+}
+
+impl Report {
+    fn text(&self) -> String {
+        let format = self.format.as_ref().map_or(String::new(), |f| {
+            format!(" of {}x{} {}", f.width, f.height, f.format)
+        });
+        // A display that cannot keep up leaves frames out.
+        let frames = match self.stats.get("frames-in").and_then(|n| n.as_u64()) {
+            Some(all) if all != self.frames => format!("{} of {all}", self.frames),
+            _ => self.frames.to_string(),
+        };
+        let mut text = format!(
+            "{}: {frames} frames{format}, decoded by {}\n",
+            self.file.display(),
+            self.decoder.as_deref().unwrap_or("?"),
+        );
+        text += &format!(
+            "{:.1} fps{}, first frame after {:.0} ms\n",
+            self.fps,
+            if self.shown { " as shown" } else { "" },
+            self.first_frame_ms.unwrap_or_default(),
+        );
+        if let Some(png) = &self.png {
+            text += &format!("last frame saved as {}\n", png.display());
+        }
+        text
+    }
+}
