@@ -4,6 +4,7 @@
 //! [`ADAPTERS`]. It gets packets, takes slots for pictures from a [`SlotPool`],
 //! and gives finished pictures to an [`Output`].
 
+mod copy;
 mod damage;
 mod libde265;
 mod openh264;
@@ -11,7 +12,7 @@ mod openh264;
 use crate::library::Library;
 use crate::slots::{Lease, SlotPool};
 use iotdec_wire::msg::Refusal;
-use iotdec_wire::picture::{PictureRecord, PixelFormat};
+use iotdec_wire::picture::PictureRecord;
 use std::sync::Arc;
 
 /// Every adapter there is.
@@ -170,32 +171,6 @@ impl Options {
                 known.join(", ")
             ))),
             None => Ok(()),
-        }
-    }
-}
-
-/// Copies the planes of a picture in foreign memory to where `picture` says in
-/// `target`, which holds nothing but the visible part.
-///
-/// # Safety
-/// `source` and `stride` describe planes of at least the picture's size.
-unsafe fn copy_planes(
-    picture: &PictureRecord,
-    format: PixelFormat,
-    source: [*const u8; 3],
-    stride: [usize; 3],
-    target: &mut [u8],
-) {
-    for plane in 0..format.planes() {
-        let (columns, rows) = format.plane_size(plane, picture.width, picture.height);
-        let len = (columns * format.sample_bytes()) as usize;
-        let step = picture.stride[plane] as usize;
-        let start = picture.offset[plane] as usize;
-        for row in 0..rows as usize {
-            // SAFETY: row and length are within the plane, by the caller's promise.
-            let from =
-                unsafe { std::slice::from_raw_parts(source[plane].add(row * stride[plane]), len) };
-            target[start + row * step..][..len].copy_from_slice(from);
         }
     }
 }

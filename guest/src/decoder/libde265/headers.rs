@@ -1,4 +1,45 @@
-//! Leaving out parameter sets that libde265 has already.
+//! NAL unit headers, and leaving out parameter sets that libde265 has already.
+
+/// What the header of a NAL unit says (HEVC, 7.3.1.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unit {
+    /// `nal_unit_type`.
+    pub kind: u8,
+    /// `nuh_layer_id`; 0 is the base layer.
+    pub layer: u8,
+    /// A slice, and the first of its picture.
+    pub begins_picture: bool,
+}
+
+impl Unit {
+    /// `SUFFIX_SEI_NUT`.
+    pub const SUFFIX_SEI: u8 = 40;
+
+    /// Reads the header of a NAL unit, which is not empty.
+    pub fn of(nal: &[u8]) -> Self {
+        let kind = nal[0] >> 1 & 63;
+        Self {
+            kind,
+            layer: (nal[0] & 1) << 5 | nal.get(1).map_or(0, |byte| byte >> 3),
+            begins_picture: kind < 32 && nal.get(2).is_some_and(|byte| byte & 0x80 != 0),
+        }
+    }
+
+    /// A part of a picture.
+    pub fn is_slice(self) -> bool {
+        self.kind < 32
+    }
+
+    /// Needs no other picture: IDR, BLA, CRA and what is reserved for more.
+    pub fn is_irap(self) -> bool {
+        (16..24).contains(&self.kind)
+    }
+
+    /// All pictures before it are shown before it: IDR or BLA.
+    pub fn is_cut(self) -> bool {
+        (16..21).contains(&self.kind)
+    }
+}
 
 /// Parameter sets the decoder was given: kind and content.
 ///

@@ -1,8 +1,9 @@
 //! Picture memory for libde265: its allocation hooks, and slots behind them.
 
 use super::api::{Api, Context, Image, ImageAllocation, ImageSpec};
+use crate::decoder::copy::place;
 use crate::slots::{Lease, SlotPool};
-use iotdec_wire::picture::{Colour, PictureRecord, PixelFormat, Rect, arrange};
+use iotdec_wire::picture::{Colour, PictureRecord, PixelFormat, Rect};
 use std::ffi::{c_int, c_void};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,8 +15,6 @@ const DEPTH: u32 = 17;
 /// What libde265's own allocator leaves behind each plane for its SIMD code to
 /// read; behind the others lies the next plane.
 const PADDING: u64 = 16;
-/// libde265 aligns planes and rows of samples to this.
-const ALIGNMENT: u32 = 16;
 
 /// What the hooks need. Lives as long as the decoder context.
 pub struct Hooks {
@@ -176,15 +175,4 @@ unsafe extern "C" fn release_buffer(_context: *mut Context, image: *mut Image, u
         let picture = (hooks.api.de265_get_image_plane_user_data)(image, 0);
         drop(Box::from_raw(picture.cast::<Picture>()));
     }
-}
-
-/// Where planes go: contiguous, and chroma rows exactly as long as their share of
-/// a luma row, since some consumers know only the latter.
-fn place(format: PixelFormat, width: u32, height: u32) -> ([u32; 4], [u32; 4], u32) {
-    arrange(
-        format,
-        width.next_multiple_of(2 * ALIGNMENT),
-        height,
-        ALIGNMENT,
-    )
 }

@@ -13,17 +13,16 @@
 mod api;
 mod headers;
 mod memory;
+mod show;
 
 use super::damage::Damage;
-use super::{Adapter, DecodeError, Decoder, Frame, OpenError, Opened, Options, Output, Packet};
+use super::{Adapter, DecodeError, Decoder, OpenError, Opened, Options, Output, Packet};
 use crate::annexb::nal_units;
 use crate::library::Library;
 use crate::slots::SlotPool;
-use api::{Api, Context, Image};
-use headers::ParameterSets;
-use iotdec_wire::msg::frame_flags;
-use iotdec_wire::picture::{Colour, PictureRecord, PixelFormat, Rect, arrange};
-use memory::{Hooks, Picture};
+use api::{Api, Context};
+use headers::{ParameterSets, Unit};
+use memory::Hooks;
 use std::ffi::{CStr, c_int, c_void};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -94,42 +93,6 @@ fn text_of(api: &Api, error: c_int) -> String {
         .into_owned()
 }
 
-/// What the header of a NAL unit says (HEVC, 7.3.1.2).
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Unit {
-    kind: u8,
-    layer: u8,
-    begins_picture: bool,
-}
-
-impl Unit {
-    /// `SUFFIX_SEI_NUT`.
-    const SUFFIX_SEI: u8 = 40;
-
-    fn of(nal: &[u8]) -> Self {
-        let kind = nal[0] >> 1 & 63;
-        Self {
-            kind,
-            layer: (nal[0] & 1) << 5 | nal.get(1).map_or(0, |byte| byte >> 3),
-            begins_picture: kind < 32 && nal.get(2).is_some_and(|byte| byte & 0x80 != 0),
-        }
-    }
-
-    fn is_slice(self) -> bool {
-        self.kind < 32
-    }
-
-    /// Needs no other picture: IDR, BLA, CRA and what is reserved for more.
-    fn is_irap(self) -> bool {
-        (16..24).contains(&self.kind)
-    }
-
-    /// All pictures before it are shown before it: IDR or BLA.
-    fn is_cut(self) -> bool {
-        (16..21).contains(&self.kind)
-    }
-}
-
 impl De265 {
     /// Decodes what is pending, and not one call more (see the module's facts).
     fn run(&mut self, output: &mut dyn Output, result: &mut c_int) {
@@ -182,136 +145,11 @@ impl De265 {
         damage
     }
 
-    fn give_out(&mut self, output: &mut dyn Output) {
-        loop {
-            // SAFETY: as in `run`.
-            let image = unsafe { (self.api.de265_peek_next_picture)(self.context) };
-            if image.is_null() {
-                return;
-            }
-            self.give_out_one(image, output);
-            // SAFETY: as in `run`; it is still the one peeked.
-            unsafe { (self.api.de265_release_next_picture)(self.context) };
-        }
-    }
-
-    fn give_out_one(&mut self, image: *const Image, output: &mut dyn Output) {
-        // SAFETY: the image is valid until it is released, below our caller.
-        let number = unsafe { (self.api.de265_get_image_PTS)(image) } as u64;
-        let mut flags = 0;
-        if self.damage.is_damaged(number) {
-            flags |= frame_flags::CORRUPT;
-        }
-        // SAFETY: as above; all images got their memory in `get_buffer`.
-        let picture = unsafe {
-            (self.api.de265_get_image_plane_user_data)(image, 0)
-                .cast::<Picture>()
-                .as_ref()
-        };
-        if let Some(Picture::Slot(lease, record)) = picture {
-            let picture = PictureRecord {
-                colour: self.colour(image),
-                ..*record
-            };
-            output.picture(
-                &Frame {
-                    number,
-                    flags,
-                    picture,
-                },
-                lease,
-            );
-        } else if let Some((picture, lease)) = self.copy(image) {
-            let flags = flags | frame_flags::COPIED;
-            output.picture(
-                &Frame {
-                    number,
-                    flags,
-                    picture,
-                },
-                &lease,
-            );
-        }
-    }
-
-    /// A copy, in a slot, of a picture that is not in one.
-    fn copy(&self, image: *const Image) -> Option<(PictureRecord, crate::slots::Lease)> {
-        let api = &self.api;
-        // SAFETY: the image is valid, see `give_out_one`.
-        let (chroma, depth, width, height) = unsafe {
-            (
-                (api.de265_get_chroma_format)(image),
-                (api.de265_get_bits_per_pixel)(image, 0) as u32,
-                (api.de265_get_image_width)(image, 0) as u32,
-                (api.de265_get_image_height)(image, 0) as u32,
-            )
-        };
-        let (shift_x, shift_y) = ((chroma == 1 || chroma == 2) as u32, (chroma == 1) as u32);
-        let Some(format) = PixelFormat::planar(chroma == 0, shift_x, shift_y, depth) else {
-            eprintln!("libde265: pictures of {depth} bits can't be shown");
-            return None;
-        };
-        let (offset, stride, size) = arrange(format, width.next_multiple_of(32), height, 16);
-        let mut lease = self.hooks.slots.clone().acquire(size.into(), 1)?;
-        let picture = PictureRecord {
-            format: format.code(),
-            width,
-            height,
-            crop: Rect {
-                x: 0,
-                y: 0,
-                width,
-                height,
-            },
-            offset,
-            stride,
-            colour: self.colour(image),
-        };
-        let mut source = [std::ptr::null(); 3];
-        let mut steps = [0; 3];
-        for plane in 0..format.planes() {
-            let mut step = 0;
-            // SAFETY: as above.
-            source[plane] =
-                unsafe { (api.de265_get_image_plane)(image, plane as c_int, &mut step) };
-            steps[plane] = step as usize;
-        }
-        // SAFETY: libde265's planes have the visible size it told.
-        unsafe { super::copy_planes(&picture, format, source, steps, lease.bytes_mut()) };
-        Some((picture, lease))
-    }
-
     fn error(&self, code: c_int) -> DecodeError {
         DecodeError {
             code,
             text: text_of(&self.api, code),
             fatal: false,
-        }
-    }
-
-    fn colour(&self, image: *const Image) -> Colour {
-        // 2 is "unspecified" in H.273: then the container may know.
-        let code = |function: Option<unsafe extern "C" fn(*const Image) -> c_int>| {
-            // SAFETY: the image is valid, see `give_out_one`.
-            let code = function.map_or(2, |function| unsafe { function(image) });
-            u8::try_from(code).ok().filter(|code| *code != 2)
-        };
-        let primaries = code(self.api.de265_get_image_colour_primaries);
-        let transfer = code(self.api.de265_get_image_transfer_characteristics);
-        let matrix = code(self.api.de265_get_image_matrix_coefficients);
-        let full = code(self.api.de265_get_image_full_range_flag);
-        // Without a description the flag is 0 too, so limited range is believed
-        // only beside one.
-        let described = primaries.or(transfer).or(matrix).is_some();
-        Colour {
-            primaries: primaries.unwrap_or(0),
-            transfer: transfer.unwrap_or(0),
-            matrix_plus_1: matrix.and_then(|code| code.checked_add(1)).unwrap_or(0),
-            range: match full {
-                Some(1) => 2,
-                Some(0) if described => 1,
-                _ => 0,
-            },
         }
     }
 }

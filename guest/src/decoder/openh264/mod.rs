@@ -13,16 +13,15 @@
 mod api;
 mod headers;
 
+use super::copy::Foreign;
 use super::damage::Damage;
-use super::{
-    Adapter, DecodeError, Decoder, Frame, OpenError, Opened, Options, Output, Packet, copy_planes,
-};
+use super::{Adapter, DecodeError, Decoder, Frame, OpenError, Opened, Options, Output, Packet};
 use crate::library::Library;
 use crate::slots::SlotPool;
 use api::{Api, BufferInfo, DecodingParam, Object, Version, state};
 use headers::{Contents, Headers};
 use iotdec_wire::msg::frame_flags;
-use iotdec_wire::picture::{Colour, PictureRecord, PixelFormat, Rect, arrange};
+use iotdec_wire::picture::{Colour, PixelFormat};
 use std::ffi::{c_int, c_uchar};
 use std::sync::Arc;
 
@@ -185,32 +184,20 @@ impl OpenH264 {
 
     /// Copies a picture into a slot.
     fn give_out(&mut self, info: &BufferInfo, planes: [*const u8; 3], output: &mut dyn Output) {
-        let format = PixelFormat::I420;
-        let (width, height) = (info.width as u32, info.height as u32);
-        // Chroma rows are half of luma rows, aligned for SIMD.
-        let (offset, stride, size) = arrange(format, width.next_multiple_of(32), height, 16);
-        let Some(mut lease) = self.slots.clone().acquire(size.into(), 1) else {
+        let foreign = Foreign {
+            format: PixelFormat::I420,
+            width: info.width as u32,
+            height: info.height as u32,
+            planes,
+            stride: [info.stride[0], info.stride[1], info.stride[1]].map(|step| step as usize),
+            colour: Colour::default(),
+        };
+        // SAFETY: the decoder's planes have the size that it told, and it leaves
+        // them alone until it is called again.
+        let Some((picture, lease)) = (unsafe { foreign.copy(&self.slots) }) else {
             return;
         };
         let number = info.out_timestamp;
-        let picture = PictureRecord {
-            format: format.code(),
-            width,
-            height,
-            crop: Rect {
-                x: 0,
-                y: 0,
-                width,
-                height,
-            },
-            offset,
-            stride,
-            colour: Colour::default(),
-        };
-        let steps = [info.stride[0], info.stride[1], info.stride[1]].map(|step| step as usize);
-        // SAFETY: the decoder's planes have the size that it told, and it leaves
-        // them alone until it is called again.
-        unsafe { copy_planes(&picture, format, planes, steps, lease.bytes_mut()) };
         let mut flags = frame_flags::COPIED;
         if self.damage.is_damaged(number) {
             flags |= frame_flags::CORRUPT;
