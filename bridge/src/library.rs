@@ -2,8 +2,8 @@
 //! machine, what it needs, and which CPU model suits it.
 
 use object::elf;
-use object::read::elf::{ElfFile64, FileHeader, ProgramHeader};
-use object::{Endianness, Object, ObjectSymbol};
+use object::read::elf::{ElfFile64, FileHeader, ProgramHeader, SectionHeader};
+use object::{Endianness, Object, ObjectSection, ObjectSymbol};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 
@@ -128,18 +128,11 @@ impl Library {
     }
 
     /// Looks for instructions that not every CPU model has. Constants between the
-    /// instructions can look like one, so a few are not believed. Segments, not
-    /// sections: vendors strip section headers.
+    /// instructions can look like one, so a few are not believed.
     fn scan_code(&mut self, file: &ElfFile64<'_, Endianness>) {
         const BELIEVED: usize = 16;
-        let endian = Endianness::Little;
         let (mut pac, mut sve) = (0, 0);
-        for header in file.elf_program_headers() {
-            let executable = header.p_flags(endian).contains(elf::PF_X);
-            if header.p_type(endian) != elf::PT_LOAD || !executable {
-                continue;
-            }
-            let code = header.data(endian, file.data()).unwrap_or_default();
+        for code in code(file) {
             for word in code.chunks_exact(4) {
                 let word = u32::from_le_bytes(word.try_into().expect("4 bytes"));
                 pac += usize::from(is_pac_only(word));
@@ -165,6 +158,27 @@ impl Library {
             (true, true) => "max,pauth-impdef=on",
         }
     }
+}
+
+/// The bytes that are instructions: the executable sections, or, where the vendor
+/// stripped the section headers, the executable segments, in which linkers often put
+/// constants too.
+fn code<'a>(file: &ElfFile64<'a, Endianness>) -> Vec<&'a [u8]> {
+    let endian = Endianness::Little;
+    let sections = file.sections().filter(|section| {
+        let flags = section.elf_section_header().sh_flags(endian);
+        flags.contains(elf::SHF_EXECINSTR)
+    });
+    let sections: Vec<_> = sections.filter_map(|section| section.data().ok()).collect();
+    if !sections.is_empty() {
+        return sections;
+    }
+    let segments = file.elf_program_headers().iter().filter(|header| {
+        header.p_type(endian) == elf::PT_LOAD && header.p_flags(endian).contains(elf::PF_X)
+    });
+    segments
+        .filter_map(|header| header.data(endian, file.data()).ok())
+        .collect()
 }
 
 /// RETAA and RETAB, and the BRAA and BLRAA family: undefined without FEAT_PAuth,
