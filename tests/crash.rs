@@ -57,6 +57,7 @@ fn frames_despite_kills(file: &Path) -> (Vec<Frame>, usize) {
 }
 
 fn survive_kills(codec: Codec) {
+    process::allow_core_dumps();
     let directory = tempfile::tempdir().expect("a temporary directory");
     let total = 600;
     let file = clips::encode(directory.path(), codec, total, DISTANCE);

@@ -48,6 +48,12 @@ pub fn demuxer(file: &Path) -> &'static str {
     }
 }
 
+/// Whether a file is of a kind that GStreamer itself can take apart.
+pub fn is_understood(file: &Path) -> bool {
+    let suffix = file.extension().and_then(|e| e.to_str());
+    !matches!(suffix, Some("dhav" | "hxvs"))
+}
+
 /// The packets of a file as GStreamer's parser cuts them.
 pub fn packets(file: &Path, codec: Codec) -> Vec<Vec<u8>> {
     let description = format!(

@@ -9,6 +9,7 @@ pub mod frames;
 pub mod native;
 pub mod pipeline;
 pub mod process;
+pub mod vectors;
 
 use std::sync::{Mutex, MutexGuard};
 

@@ -24,6 +24,9 @@ impl Codec {
 /// Compares iotdec's frames with those of the native library, in order. The first
 /// difference, if there is one. `sum` gets the visible samples of the native frames.
 ///
+/// Frames that are said to be damaged are not compared: where nothing was decoded,
+/// they show what was in their memory before.
+///
 /// Natively decoded frames carry no description, so each is taken to be as large
 /// as iotdec's; another size shows as another content or a rest.
 pub fn first_difference(
@@ -83,7 +86,7 @@ fn compare(
             }
             let mut native = Checksum::md5();
             native.update(&bytes);
-            if result.is_ok() && native.finish() != *digest {
+            if result.is_ok() && !frame.corrupted && native.finish() != *digest {
                 result = Err(format!("frame {index}, plane {plane} differs"));
             }
         }

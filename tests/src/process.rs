@@ -109,6 +109,13 @@ pub fn status_kib(pid: i32, key: &str) -> Option<u64> {
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
+/// Lets this process and its children dump core, as far as the system allows.
+pub fn allow_core_dumps() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let (_, hard) = getrlimit(Resource::RLIMIT_CORE).expect("a limit there is");
+    setrlimit(Resource::RLIMIT_CORE, hard, hard).expect("up to the hard limit");
+}
+
 /// Core dumps in a directory.
 pub fn core_dumps(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).expect("a directory");
