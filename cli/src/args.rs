@@ -34,6 +34,8 @@ pub enum Command {
     List(ListArgs),
     /// Decode a file and show it; without a display, count its frames and save one.
     Play(PlayArgs),
+    /// Measure how fast a decoder is in GStreamer, and what other ways would cost.
+    Bench(BenchArgs),
 }
 
 /// Arguments of `iotdec list`.
@@ -45,7 +47,7 @@ pub struct ListArgs {
 }
 
 /// Which decoder is to be used.
-#[derive(Debug, Default, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 pub struct DecoderArgs {
     /// The decoder to use, as `iotdec list` names it [default: the best-ranked that fits].
     #[arg(long, value_name = "NAME")]
@@ -81,6 +83,44 @@ pub struct PlayArgs {
     pub png: Option<PathBuf>,
 }
 
+const BENCH_HELP: &str = "\
+Contenders, which all decode the same packets with the same library:
+  native    built for this machine, without emulator: what emulation costs
+  bare      emulated, with nothing around it: the most that can be reached
+  iotdec    emulated, in GStreamer: filesrc ! iotdec ! fakesink sync=false
+  pipes     emulated, raw frames through a pipe: fdsrc ! rawvideoparse ! fakesink
+  turnflag  emulated, copied through shared memory, one side at a time
+
+docs/bench.md tells how each is measured.
+
+Examples:
+  iotdec bench clip.264
+  iotdec bench samples/*.26? --runs 9 --json=result.json
+  iotdec bench clip.265 --check        exit status 1 if a target is missed";
+
+/// Arguments of `iotdec bench`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = BENCH_HELP)]
+pub struct BenchArgs {
+    /// The files to decode [default: the H.264 sample clip].
+    pub files: Vec<PathBuf>,
+    /// Which decoder.
+    #[command(flatten)]
+    pub decoder: DecoderArgs,
+    /// How often each contender decodes each file.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub runs: u32,
+    /// How long to play at the stream's own pace, to measure the processor time that takes.
+    #[arg(long, value_name = "SECONDS", default_value_t = 4)]
+    pub seconds: u32,
+    /// Write every measurement as JSON, to standard output or to a file.
+    #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
+    pub json: Option<PathBuf>,
+    /// Exit with status 1 if a target is missed.
+    #[arg(long)]
+    pub check: bool,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,5 +138,24 @@ mod tests {
             panic!("not play: {args:?}");
         };
         assert!(play.file.is_none() && !play.headless && !play.json);
+    }
+
+    #[test]
+    fn json_takes_a_path_only_behind_an_equals_sign() {
+        let bench = |words: &[&str]| {
+            let words = ["iotdec", "bench"].iter().chain(words);
+            match Args::try_parse_from(words).unwrap().command {
+                Command::Bench(bench) => (bench.files, bench.json),
+                other => panic!("not bench: {other:?}"),
+            }
+        };
+        let file = vec![PathBuf::from("a.264")];
+        assert_eq!(
+            bench(&["--json", "a.264"]),
+            (file.clone(), Some("-".into()))
+        );
+        assert_eq!(bench(&["--json=x", "a.264"]), (file, Some("x".into())));
+        assert_eq!(bench(&[]), (vec![], None));
+        assert!(Args::try_parse_from(["iotdec", "bench", "--runs", "0"]).is_err());
     }
 }

@@ -2,6 +2,7 @@
 //! of them decodes it, and how fast that is.
 
 mod args;
+mod bench;
 mod failure;
 mod input;
 mod interrupt;
@@ -11,6 +12,7 @@ mod output;
 mod pipeline;
 mod play;
 mod screen;
+mod usage;
 
 use args::{Args, Command};
 use clap::Parser;
@@ -36,5 +38,6 @@ fn run(command: &Command) -> Result<ExitCode, Failure> {
     match command {
         Command::List(args) => list::run(args),
         Command::Play(args) => play::run(args),
+        Command::Bench(args) => bench::run(args),
     }
 }

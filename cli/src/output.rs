@@ -4,6 +4,7 @@ use crate::failure::Failure;
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
 use serde::Serialize;
 use std::io::{self, ErrorKind, Write};
+use std::path::Path;
 
 /// Prints text. A reader that has seen enough (`iotdec list | head`) is no error.
 pub fn print(text: &str) -> Result<(), Failure> {
@@ -21,9 +22,23 @@ pub fn print(text: &str) -> Result<(), Failure> {
 
 /// Prints a value as JSON.
 pub fn print_json(value: &impl Serialize) -> Result<(), Failure> {
-    let text = serde_json::to_string_pretty(value)
-        .map_err(|error| Failure::Error(format!("cannot write JSON: {error}")))?;
-    print(&(text + "\n"))
+    print(&json(value)?)
+}
+
+/// Writes a value as JSON into a file.
+pub fn write_json(value: &impl Serialize, file: &Path) -> Result<(), Failure> {
+    std::fs::write(file, json(value)?).map_err(|error| {
+        Failure::new(
+            format_args!("cannot write {}: {error}", file.display()),
+            "Name another file.",
+        )
+    })
+}
+
+fn json(value: &impl Serialize) -> Result<String, Failure> {
+    serde_json::to_string_pretty(value)
+        .map(|text| text + "\n")
+        .map_err(|error| Failure::Error(format!("cannot write JSON: {error}")))
 }
 
 /// An empty table with these headings, as wide as the terminal if there is one.

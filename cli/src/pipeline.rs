@@ -1,9 +1,11 @@
 //! GStreamer pipelines that run to their end, or to an error worth reading.
 
+use crate::args::DecoderArgs;
 use crate::failure::Failure;
 use crate::interrupt;
 use gst::MessageView;
 use gst::prelude::*;
+use std::path::Path;
 
 /// How long a pipeline is left alone between two looks at what else there is to do.
 const TICK: gst::ClockTime = gst::ClockTime::from_mseconds(100);
@@ -49,6 +51,29 @@ pub fn chain(elements: &[&gst::Element]) -> Result<gst::Pipeline, Failure> {
     Ok(pipeline)
 }
 
+/// `filesrc ! iotdec ! sink`, which is all that a player needs; and its `iotdec`.
+pub fn decoding(
+    file: &Path,
+    decoder: &DecoderArgs,
+    sink: &gst::Element,
+) -> Result<(gst::Pipeline, gst::Element), Failure> {
+    let source = make("filesrc")?;
+    source.set_property("location", file);
+    let iotdec = make("iotdec")?;
+    iotdec.set_property("decoder", decoder.decoder.as_deref());
+    let library = decoder.library.as_ref();
+    iotdec.set_property("library", library.map(|path| path.display().to_string()));
+    let pipeline = chain(&[&source, &iotdec, sink])?;
+    Ok((pipeline, iotdec))
+}
+
+/// A sink for frames that nobody looks at; at the stream's own pace, or at once.
+pub fn nowhere(paced: bool) -> Result<gst::Element, Failure> {
+    let sink = make("fakesink")?;
+    sink.set_property("sync", paced);
+    Ok(sink)
+}
+
 /// A pipeline that plays. Dropping it ends it, and with it its worker.
 #[derive(Debug)]
 pub struct Running {
@@ -82,6 +107,14 @@ impl Running {
 
     /// Waits for the end of the stream; meanwhile calls `tick` ten times a second.
     pub fn wait(&self, mut tick: impl FnMut()) -> Result<(), Failure> {
+        self.wait_unless(|| {
+            tick();
+            false
+        })
+    }
+
+    /// The same, but not any longer once `is_enough`.
+    pub fn wait_unless(&self, mut is_enough: impl FnMut() -> bool) -> Result<(), Failure> {
         use gst::MessageType::{Eos, Error};
         loop {
             interrupt::check()?;
@@ -90,7 +123,8 @@ impl Running {
                 Some(MessageView::Eos(_)) => return Ok(()),
                 Some(MessageView::Error(error)) if is_closed_window(error) => return Ok(()),
                 Some(MessageView::Error(error)) => return Err(failure(error)),
-                _ => tick(),
+                _ if is_enough() => return Ok(()),
+                _ => {}
             }
         }
     }

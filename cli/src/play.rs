@@ -23,19 +23,8 @@ pub fn run(args: &PlayArgs) -> Result<ExitCode, Failure> {
     let show = screen.is_some();
     let png = args.png.clone().or_else(|| (!show).then(default_png));
 
-    let source = pipeline::make("filesrc")?;
-    source.set_property("location", &file);
-    let iotdec = pipeline::make("iotdec")?;
-    iotdec.set_property("decoder", args.decoder.decoder.as_deref());
-    iotdec.set_property(
-        "library",
-        args.decoder
-            .library
-            .as_ref()
-            .map(|p| p.display().to_string()),
-    );
-    let sink = screen.map_or_else(nowhere, Ok)?;
-    let pipeline = pipeline::chain(&[&source, &iotdec, &sink])?;
+    let sink = screen.map_or_else(|| pipeline::nowhere(false), Ok)?;
+    let (pipeline, iotdec) = pipeline::decoding(&file, &args.decoder, &sink)?;
     let meter = Meter::attach(&pipeline, &sink);
 
     let start = Instant::now();
@@ -79,13 +68,6 @@ pub fn run(args: &PlayArgs) -> Result<ExitCode, Failure> {
 /// Where a frame is saved without a display, if nobody says otherwise.
 fn default_png() -> PathBuf {
     env::var_os("IOTDEC_PNG").map_or_else(|| "iotdec-frame.png".into(), PathBuf::from)
-}
-
-/// A sink that takes every frame at once.
-fn nowhere() -> Result<gst::Element, Failure> {
-    let sink = pipeline::make("fakesink")?;
-    sink.set_property("sync", false);
-    Ok(sink)
 }
 
 fn progress_bar() -> ProgressBar {

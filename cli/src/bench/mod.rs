@@ -1,0 +1,136 @@
+//! `iotdec bench`: how fast a decoder is in GStreamer, next to the same decoder
+//! alone and to other ways of getting its frames. docs/bench.md tells the method.
+
+mod contender;
+mod machine;
+mod paced;
+mod packets;
+mod pipes;
+mod report;
+mod result;
+mod statistics;
+mod subject;
+mod turnflag;
+mod worker;
+
+use crate::args::BenchArgs;
+use crate::failure::Failure;
+use crate::{input, output};
+use contender::Contender;
+use indicatif::{ProgressBar, ProgressStyle};
+use machine::{Machine, Versions};
+use paced::Paced;
+use result::{FileResult, Results};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use subject::Subject;
+
+/// Runs the command.
+pub fn run(args: &BenchArgs) -> Result<ExitCode, Failure> {
+    let files = files(args)?;
+    let mut results = Results {
+        machine: Machine::this(),
+        files: Vec::new(),
+    };
+    let progress = Progress::new(&files, args.runs);
+    for file in &files {
+        results.files.push(measure(file, args, &progress)?);
+    }
+    progress.end();
+    let to_stdout = args.json.as_deref() == Some(Path::new("-"));
+    if to_stdout {
+        output::print_json(&results)?;
+    } else {
+        output::print(&report::text(&results))?;
+    }
+    if let Some(path) = args.json.as_deref().filter(|_| !to_stdout) {
+        output::write_json(&results, path)?;
+    }
+    let mut targets = results.files.iter().flat_map(|file| &file.targets);
+    let missed = args.check && targets.any(|target| !target.met);
+    Ok(if missed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+fn files(args: &BenchArgs) -> Result<Vec<PathBuf>, Failure> {
+    if args.files.is_empty() {
+        return Ok(vec![input::resolve(None)?]);
+    }
+    let files = args.files.iter();
+    files.map(|file| input::resolve(Some(file))).collect()
+}
+
+/// Everything about one file.
+fn measure(file: &Path, args: &BenchArgs, progress: &Progress) -> Result<FileResult, Failure> {
+    progress.step(file, "looking at it");
+    let subject = Subject::learn(file, &args.decoder)?;
+    let contenders: Vec<_> = Contender::ALL
+        .into_iter()
+        .filter(|contender| *contender != Contender::Native || subject.native.is_ok())
+        .collect();
+    let mut samples = Vec::new();
+    for round in 0..args.runs {
+        for index in 0..contenders.len() {
+            // Everyone comes first once, last once, and after someone else.
+            let contender = contenders[(index + round as usize) % contenders.len()];
+            progress.step(file, contender.name());
+            samples.push((contender, contender.run(&subject, round + 1)?));
+        }
+        progress.round();
+    }
+    progress.step(file, "playing at its own pace");
+    let paced = Paced::measure(&subject, args.seconds)?;
+    let contenders = result::standings(&samples);
+    let format = &subject.format;
+    Ok(FileResult {
+        targets: result::targets(&contenders, &paced),
+        contenders,
+        paced,
+        format: format!(
+            "{}x{} {}",
+            format.width(),
+            format.height(),
+            format.format().to_str()
+        ),
+        frames: subject.frames,
+        versions: Versions {
+            iotdec: env!("CARGO_PKG_VERSION"),
+            gstreamer: gst::version_string().to_string(),
+            qemu: machine::qemu_version(&subject.launch.qemu),
+            library: subject.foreign,
+            native_library: subject.native.as_ref().ok().map(|n| n.version.clone()),
+            cpu_model: subject.launch.cpu,
+        },
+        native_missing: subject.native.err(),
+        file: subject.file,
+    })
+}
+
+/// What is going on, for someone who watches. It is drawn between measurements
+/// only: a thread that draws meanwhile would be measured.
+struct Progress(ProgressBar);
+
+impl Progress {
+    fn new(files: &[PathBuf], runs: u32) -> Self {
+        let rounds = files.len() as u64 * u64::from(runs);
+        let style = ProgressStyle::with_template("{bar:20} {pos}/{len} rounds  {msg}");
+        Self(ProgressBar::new(rounds).with_style(style.expect("a valid template")))
+    }
+
+    fn step(&self, file: &Path, what: &str) {
+        let name = file.file_name().unwrap_or(file.as_os_str());
+        self.0.set_message(format!("{}: {what}", name.display()));
+        self.0.tick();
+    }
+
+    fn round(&self) {
+        self.0.inc(1);
+    }
+
+    fn end(&self) {
+        self.0.finish_and_clear();
+    }
+}
