@@ -29,5 +29,5 @@ pub use iotdec_wire::picture::{Colour, MAX_PLANES, Picture, PixelFormat, Rect};
 pub use launch::{Launch, LaunchError, Overrides};
 pub use manifest::Manifest;
 pub use receive::{Event, Frame, Receiver};
-pub use session::{Loss, StartError, Worker, start};
+pub use session::{Loss, StartError, StartProblem, Worker, start};
 pub use slots::{Lease, SlotPolicy};

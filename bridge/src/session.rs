@@ -18,6 +18,7 @@ use nix::sys::socket::{
 };
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -33,8 +34,21 @@ pub enum StartError {
     /// Something it needs is missing.
     #[error(transparent)]
     Launch(#[from] LaunchError),
+    /// All was there, but it did not work.
+    #[error("cannot decode with {library}: {problem}")]
+    Failed {
+        /// The decoder library.
+        library: PathBuf,
+        /// What happened.
+        problem: StartProblem,
+    },
+}
+
+/// What went wrong while a worker started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartProblem {
     /// An operating system call failed.
-    #[error("cannot {what}: {source}")]
+    #[error("{what} failed: {source}")]
     System {
         /// What was attempted.
         what: &'static str,
@@ -42,17 +56,28 @@ pub enum StartError {
         source: io::Error,
     },
     /// It ended before it was ready.
-    #[error("the worker ended while starting: {0}")]
-    Died(Obituary),
+    #[error(
+        "{qemu} ended while the library was being loaded ({obituary}); it must be QEMU's user-mode \
+         emulator for aarch64, and the library one that works in the sysroot"
+    )]
+    Died {
+        /// The emulator.
+        qemu: PathBuf,
+        /// How it ended.
+        obituary: Obituary,
+    },
     /// It took too long.
-    #[error("the worker did not answer within {0:?} while starting; it was killed")]
+    #[error(
+        "it was not ready within {0:?} and was killed; it may wait for a device that is not there"
+    )]
     TimedOut(Duration),
     /// It declined.
     #[error("{}", describe_refusal(*.0, .1))]
     Refused(Refusal, String),
     /// It answered nonsense.
     #[error(
-        "the worker does not speak iotdec's protocol {VERSION}: {0}; install matching versions of plugin and worker"
+        "the worker does not speak iotdec's protocol {VERSION} ({0}); \
+         install matching versions of plugin and worker"
     )]
     Protocol(String),
 }
@@ -63,12 +88,12 @@ fn describe_refusal(refusal: Refusal, text: &str) -> String {
             format!("plugin and worker are of different versions ({text}); install matching ones")
         }
         Refusal::Adapter => format!("the worker has no such adapter; there are: {text}"),
-        Refusal::Library => format!("the library cannot be loaded: {text}"),
+        Refusal::Library => format!("it cannot be loaded: {text}"),
         Refusal::Symbol => format!(
-            "the library has no symbol {text}; it is not the library this adapter is for, \
+            "it has no symbol {text}; it is not the library this adapter is for, \
              or a version that is too old or too new"
         ),
-        Refusal::Decoder => format!("the library makes no decoder: {text}"),
+        Refusal::Decoder => format!("it makes no decoder: {text}"),
         Refusal::System => format!("the worker failed: {text}"),
     }
 }
@@ -216,22 +241,27 @@ pub fn start(
     policy: SlotPolicy,
     log: LogSink,
 ) -> Result<(Arc<Worker>, Feeder, Receiver), StartError> {
-    let system = |what| move |source: io::Error| StartError::System { what, source };
-    let errno = |what| {
-        move |errno: nix::Error| StartError::System {
-            what,
-            source: errno.into(),
-        }
-    };
+    try_start(launch, policy, log).map_err(|problem| StartError::Failed {
+        library: launch.library.clone(),
+        problem,
+    })
+}
+
+fn try_start(
+    launch: &Launch,
+    policy: SlotPolicy,
+    log: LogSink,
+) -> Result<(Arc<Worker>, Feeder, Receiver), StartProblem> {
+    let failed = |what| move |source: io::Error| StartProblem::System { what, source };
     let (block, memory) =
-        ControlBlock::create(RingSizes::default()).map_err(system("create shared memory"))?;
+        ControlBlock::create(RingSizes::default()).map_err(failed("making shared memory"))?;
     let (ours, theirs) = socketpair(
         AddressFamily::Unix,
         SockType::SeqPacket,
         None,
         SockFlag::SOCK_CLOEXEC,
     )
-    .map_err(errno("create a socket pair"))?;
+    .map_err(|errno| failed("making a socket pair")(errno.into()))?;
 
     let link = Arc::new(Link {
         block,
@@ -245,12 +275,12 @@ pub fn start(
         .stderr(Stdio::piped());
     let hang_up = link.clone();
     let supervisor = Supervisor::start(command, log, move || hang_up.hang_up())
-        .map_err(system("start the emulator"))?;
+        .map_err(failed("starting the emulator"))?;
 
     let handshake = Handshake {
         socket: &ours,
         supervisor: &supervisor,
-        timeout: launch.step_timeout,
+        launch,
     };
     let library_version = handshake.perform(&memory)?;
 
@@ -274,12 +304,12 @@ pub fn start(
 struct Handshake<'a> {
     socket: &'a OwnedFd,
     supervisor: &'a Supervisor,
-    timeout: Duration,
+    launch: &'a Launch,
 }
 
 impl Handshake<'_> {
     /// Hello, Welcome, Ready; returns the library's version.
-    fn perform(&self, memory: &OwnedFd) -> Result<String, StartError> {
+    fn perform(&self, memory: &OwnedFd) -> Result<String, StartProblem> {
         let hello = Hello {
             magic: MAGIC,
             kind: Greeting::Hello.code(),
@@ -302,7 +332,7 @@ impl Handshake<'_> {
             Ok(welcome) if welcome.magic == MAGIC && welcome.version == VERSION => {}
             Ok(welcome) => {
                 let theirs = format!("it speaks version {}", welcome.version);
-                return Err(StartError::Protocol(theirs));
+                return Err(StartProblem::Protocol(theirs));
             }
             Err(_) => return Err(self.not_ready(&message)),
         }
@@ -313,22 +343,23 @@ impl Handshake<'_> {
         }
     }
 
-    fn not_ready(&self, message: &[u8]) -> StartError {
+    fn not_ready(&self, message: &[u8]) -> StartProblem {
         if let Some((head, text)) = head_and_text(message)
             && head.kind == Greeting::Refused.code()
             && let Some(refusal) = Refusal::from_code(head.detail)
         {
-            return StartError::Refused(refusal, text);
+            return StartProblem::Refused(refusal, text);
         }
-        StartError::Protocol(format!("unexpected greeting of {} bytes", message.len()))
+        StartProblem::Protocol(format!("unexpected greeting of {} bytes", message.len()))
     }
 
-    fn receive(&self) -> Result<Vec<u8>, StartError> {
-        let deadline = Instant::now() + self.timeout;
+    fn receive(&self) -> Result<Vec<u8>, StartProblem> {
+        let patience = self.launch.step_timeout;
+        let deadline = Instant::now() + patience;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(StartError::TimedOut(self.timeout));
+                return Err(StartProblem::TimedOut(patience));
             }
             let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
             let mut fds = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
@@ -347,10 +378,13 @@ impl Handshake<'_> {
     }
 
     /// The socket is closed: the worker is gone, or as good as.
-    fn died(&self) -> StartError {
+    fn died(&self) -> StartProblem {
         match self.supervisor.obituary(REAP_TIMEOUT) {
-            Some(obituary) => StartError::Died(obituary),
-            None => StartError::Protocol("it closed its socket".into()),
+            Some(obituary) => StartProblem::Died {
+                qemu: self.launch.qemu.clone(),
+                obituary,
+            },
+            None => StartProblem::Protocol("it closed its socket".into()),
         }
     }
 }

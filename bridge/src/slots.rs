@@ -122,11 +122,26 @@ impl SlotPool {
         let downstream = self.downstream.load(Ordering::Relaxed);
         let usable = state.usable(size);
         let first = (depth + downstream + SPARE).min(self.limit(depth));
+        if usable >= first && self.has_free(&state, size) {
+            // One came back between the question and now.
+            self.link.control().slot_bell.0.ring();
+            return Ok(());
+        }
         // Asked again although there are that many: somebody holds more than he
         // said, so there is one more each time, up to the limit.
         let target = first.max(usable + 1).min(self.limit(depth));
         state.wanted = (size, target);
         self.replenish(&mut state)
+    }
+
+    /// Whether the guest can take a slot of `size` bytes now.
+    fn has_free(&self, state: &State, size: u64) -> bool {
+        let table = &self.link.control().slots.0;
+        let mut entries = state.entries.iter().zip(table);
+        entries.any(|(entry, shared)| {
+            let fits = |entry: &Entry| !entry.retired && !entry.leased && entry.size >= size;
+            entry.as_ref().is_some_and(fits) && shared.state().is_free()
+        })
     }
 
     /// Brings the slots up to what was asked for, as far as there are entries.

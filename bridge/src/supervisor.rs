@@ -10,6 +10,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
+use rustix::process::{Resource, Rlimit, setrlimit};
 use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
@@ -77,9 +78,12 @@ impl Supervisor {
         command.process_group(0);
         let parent = std::process::id();
         // SAFETY: runs between fork and exec and makes only async-signal-safe
-        // calls: prctl and getppid.
+        // calls: setrlimit, prctl and getppid.
         unsafe {
-            command.pre_exec(move || die_with(parent));
+            command.pre_exec(move || {
+                forbid_core_dumps()?;
+                die_with(parent)
+            });
         }
         let (started, start) = bounded(1);
         let (end, ended) = bounded(0);
@@ -148,6 +152,16 @@ impl Drop for Supervisor {
             }
         }
     }
+}
+
+/// In the child: QEMU writes one for the guest, and the kernel one for QEMU, into
+/// the player's working directory, 170 MB for a decoder that crashed.
+fn forbid_core_dumps() -> io::Result<()> {
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    Ok(setrlimit(Resource::Core, none)?)
 }
 
 /// In the child: die when the parent's thread ends, or at once if it has already.

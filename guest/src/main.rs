@@ -36,6 +36,7 @@ const USAGE: &str =
 
 fn main() -> ExitCode {
     exit_on_panic();
+    die_of_faults();
     let mut words = std::env::args().skip(1);
     let command = words.next().unwrap_or_default();
     let result = Args::parse(words).and_then(|args| match command.as_str() {
@@ -50,6 +51,15 @@ fn main() -> ExitCode {
             eprintln!("{text}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// A fault ends the worker, with the signal as its status. Rust's own handler, meant
+/// for stack overflows, would swallow a signal that was sent from outside.
+fn die_of_faults() {
+    for signal in [libc::SIGSEGV, libc::SIGBUS] {
+        // SAFETY: the default action needs no handler that could misbehave.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
 }
 

@@ -10,7 +10,7 @@ use crate::socket::{Received, Socket};
 use iotdec_wire::layout::{MAGIC, VERSION};
 use iotdec_wire::msg::{
     Command, Drain, Event, FrameRecord, Greeting, GreetingHead, Hello, MAX_GREETING, PacketDone,
-    Refusal,
+    Refusal, frame_flags,
 };
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::sync::Arc;
@@ -248,6 +248,10 @@ impl Output for Poster<'_> {
         if !lease.hand_over() {
             eprintln!("packet {}: shown twice, once is left out", frame.number);
             return;
+        }
+        if frame.flags & frame_flags::COPIED != 0 {
+            // The decoder has its own; before the host looks whether to protect it.
+            lease.let_go();
         }
         let record = FrameRecord {
             number: frame.number,

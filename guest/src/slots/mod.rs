@@ -35,6 +35,7 @@ pub struct Lease {
     start: NonNull<u8>,
     len: usize,
     handed_over: AtomicBool,
+    let_go: AtomicBool,
 }
 
 // SAFETY: the memory is the process's and reached through methods that say who may
@@ -63,6 +64,7 @@ impl Lease {
             start,
             len,
             handed_over: AtomicBool::new(false),
+            let_go: AtomicBool::new(false),
         }
     }
 
@@ -116,12 +118,20 @@ impl Lease {
             .release_downstream(self.generation);
         self.handed_over.store(false, Ordering::Relaxed);
     }
+
+    /// Ends the decoder's hold before the lease is dropped: nothing will read the
+    /// picture any more, so downstream may write to it.
+    pub fn let_go(&self) {
+        if !self.let_go.swap(true, Ordering::Relaxed) {
+            self.pool.slot(self.index).release_decoder();
+            self.pool.released();
+        }
+    }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.pool.slot(self.index).release_decoder();
-        self.pool.released();
+        self.let_go();
     }
 }
 

@@ -362,7 +362,7 @@ impl BinImpl for IotdecBin {
 }
 
 impl IotdecBin {
-    /// What parsebin says is wrong with the input, with what would be right.
+    /// What parsebin says of input that it cannot parse, with what it could be.
     fn explained(&self, message: gst::Message) -> gst::Message {
         let gst::MessageView::Error(error) = message.view() else {
             return message;
@@ -375,6 +375,14 @@ impl IotdecBin {
             return message;
         }
         let cause = error.error();
+        let is_no_video = [
+            gst::StreamError::TypeNotFound,
+            gst::StreamError::WrongType,
+            gst::StreamError::CodecNotFound,
+        ];
+        if !is_no_video.iter().any(|kind| cause.matches(*kind)) {
+            return message;
+        }
         let text = format!(
             "{}; give a file or stream that holds one of: {}",
             cause.message().trim_end_matches('.'),

@@ -52,6 +52,8 @@ pub(super) struct Progress {
     /// The last drain that was answered, and the last that was asked for.
     pub(super) drained: u32,
     pub(super) drain_serial: u32,
+    /// Packets that were sent and not yet decoded.
+    pub(super) in_flight: usize,
 }
 
 impl Default for Progress {
@@ -60,6 +62,7 @@ impl Default for Progress {
             flow: Ok(gst::FlowSuccess::Ok),
             drained: 0,
             drain_serial: 0,
+            in_flight: 0,
         }
     }
 }
@@ -126,7 +129,9 @@ impl ForeignDecoder {
         if let Some(session) = &*lock(&self.session) {
             session.worker.flush();
         }
-        lock(&self.progress).flow = Ok(gst::FlowSuccess::Ok);
+        let mut progress = lock(&self.progress);
+        progress.flow = Ok(gst::FlowSuccess::Ok);
+        progress.in_flight = 0;
     }
 }
 
@@ -165,6 +170,9 @@ impl ObjectImpl for ForeignDecoder {
         obj.set_packetized(true);
         obj.set_needs_format(true);
         obj.set_use_default_pad_acceptcaps(true);
+        // Against the template, not against a caps query: the base class answers that
+        // with a frame rate, which parsers of untimed streams do not give.
+        obj.sink_pad().set_pad_flags(gst::PadFlags::ACCEPT_TEMPLATE);
     }
 }
 
@@ -244,7 +252,8 @@ impl VideoDecoderImpl for ForeignDecoder {
     }
 
     fn finish(&self) -> Result<gst::FlowSuccess, gst::FlowError> {
-        self.drain()
+        self.drain()?;
+        self.check_that_something_came()
     }
 
     fn drain(&self) -> Result<gst::FlowSuccess, gst::FlowError> {

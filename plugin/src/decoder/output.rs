@@ -2,6 +2,7 @@
 
 use super::imp::{ForeignDecoder, lock};
 use super::picture::{self, Shape};
+use super::submit::LOW_WATER;
 use crate::CAT;
 use crate::memory::SlotMemories;
 use gst::glib;
@@ -29,6 +30,10 @@ pub(super) struct Output {
     video_meta: bool,
     /// Where the next frame without a time stamp goes, if one went before.
     next_pts: Option<gst::ClockTime>,
+    /// The newest packet that a worker has decoded.
+    newest_done: Option<u32>,
+    /// A frame was pushed since the stream began.
+    any_frame: bool,
     /// Workers lost since the last frame.
     losses: u32,
 }
@@ -55,14 +60,19 @@ impl Output {
         self.losses
     }
 
-    /// A time for a frame that has none: after the one before it.
-    fn pts(&mut self, pts: Option<gst::ClockTime>, info: &VideoInfo) -> Option<gst::ClockTime> {
+    /// Whether a worker has decoded the packet of this number.
+    pub(super) fn is_done(&self, number: u32) -> bool {
+        let behind = |newest: u32| newest.wrapping_sub(number) <= u32::MAX / 2;
+        self.newest_done.is_some_and(behind)
+    }
+
+    /// A time for a frame that has none: one frame, at `rate` a second, after the
+    /// one before it.
+    fn pts(&mut self, pts: Option<gst::ClockTime>, rate: gst::Fraction) -> Option<gst::ClockTime> {
         let pts = pts.or(self.next_pts)?;
-        let fps = info.fps();
-        self.next_pts = (fps.numer() > 0)
-            .then(|| gst::ClockTime::SECOND.mul_div_floor(fps.denom() as u64, fps.numer() as u64))
-            .flatten()
-            .map(|duration| pts + duration);
+        let (numer, denom) = (rate.numer() as u64, rate.denom() as u64);
+        let duration = gst::ClockTime::SECOND.mul_div_floor(denom, numer);
+        self.next_pts = duration.map(|duration| pts + duration);
         Some(pts)
     }
 }
@@ -100,17 +110,24 @@ impl ForeignDecoder {
 
     fn note_packet(&self, done: &PacketDone) {
         self.stats.decoded_in(done.decode_us);
+        let number = done.number as u32;
+        lock(&self.output).newest_done = Some(number);
+        let mut progress = lock(&self.progress);
+        progress.in_flight = progress.in_flight.saturating_sub(1);
+        if progress.in_flight == LOW_WATER {
+            self.progressed.notify_all();
+        }
+        drop(progress);
         if done.error != 0 {
             self.stats.decode_errors.add(1);
             gst::warning!(
                 CAT,
                 imp = self,
-                "Packet {} could not be decoded: error {}",
-                done.number,
+                "Packet {number} could not be decoded: error {}",
                 done.error
             );
         }
-        self.drop_overdue_frames(done.number as u32);
+        self.drop_overdue_frames(number);
     }
 
     /// Drops frames of which no picture can come any more, so that a stream with
@@ -131,8 +148,10 @@ impl ForeignDecoder {
     fn deliver(&self, frame: Frame) {
         let obj = self.obj();
         // With the codec frame comes the stream lock, so no flush can come between
-        // the check of the epoch and the push.
-        let Some(codec_frame) = obj.frame(frame.number as i32) else {
+        // the check of the epoch and the push. A decoder that conceals a loss may put
+        // an old number on a picture: it stands for the packet that made none.
+        let own = obj.frame(frame.number as i32);
+        let Some(codec_frame) = own.or_else(|| obj.oldest_frame()) else {
             gst::trace!(
                 CAT,
                 imp = self,
@@ -148,7 +167,10 @@ impl ForeignDecoder {
             gst::trace!(CAT, imp = self, "Frame {} is stale", frame.number);
             return;
         }
-        lock(&self.output).losses = 0;
+        let mut output = lock(&self.output);
+        output.losses = 0;
+        output.any_frame = true;
+        drop(output);
         let flow = self.push(frame, codec_frame, &worker, &memories);
         if let Err(error) = flow {
             gst::debug!(CAT, imp = self, "Pushing returned {error:?}");
@@ -189,7 +211,11 @@ impl ForeignDecoder {
                 return Err(error);
             }
         };
-        let pts = lock(&self.output).pts(codec_frame.pts(), &info);
+        let rate = match info.fps() {
+            variable if variable.numer() == 0 => lock(&self.settings).framerate,
+            rate => rate,
+        };
+        let pts = lock(&self.output).pts(codec_frame.pts(), rate);
         codec_frame.set_pts(pts);
         codec_frame.set_output_buffer(buffer);
         obj.finish_frame(codec_frame)
@@ -223,6 +249,25 @@ impl ForeignDecoder {
         self.stats.frames_copied.add(1);
         let target = self.obj().allocate_output_buffer()?;
         picture::copy(&buffer, target, info)
+    }
+
+    /// At the end of a stream: that workers were lost and nothing ever came is an
+    /// error, not an empty video.
+    pub(super) fn check_that_something_came(&self) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let output = lock(&self.output);
+        let (losses, any_frame) = (output.losses, output.any_frame);
+        drop(output);
+        if losses == 0 || any_frame {
+            return Ok(gst::FlowSuccess::Ok);
+        }
+        let library = self.library();
+        gst::element_imp_error!(
+            self,
+            gst::StreamError::Decode,
+            ("No frame was decoded, and {library} was lost {losses} times. It may not suit this \
+                 stream; GST_DEBUG=iotdec:4,iotdec-worker:5 shows what happened")
+        );
+        Err(gst::FlowError::Error)
     }
 
     /// Makes the caps fit the frame.

@@ -1,12 +1,14 @@
 //! The worker's life as the element sees it: started, kept warm, replaced.
 
 use super::imp::{ForeignDecoder, lock};
+use super::submit::{Input, flags_of};
 use crate::memory::SlotMemories;
 use crate::{CAT, CAT_WORKER};
 use gst::subclass::prelude::*;
 use gst_video::prelude::*;
+use gst_video::{VideoCodecFrame, VideoCodecFrameFlags};
 use iotdec_bridge::supervisor::LogSink;
-use iotdec_bridge::{Feeder, Launch, LaunchError, Loss, Receiver, SlotPolicy, StartError, Worker};
+use iotdec_bridge::{Feeder, Launch, Loss, Receiver, SlotPolicy, StartError, StartProblem, Worker};
 use std::sync::Arc;
 
 /// A running worker and what belongs to it alone.
@@ -17,6 +19,9 @@ pub(super) struct Session {
     launch: Launch,
     slots: SlotPolicy,
 }
+
+/// A worker that was just started.
+type Fresh = (Session, Feeder, Receiver);
 
 impl Session {
     /// What only a running worker knows, for the statistics.
@@ -44,11 +49,7 @@ impl ForeignDecoder {
         Ok(())
     }
 
-    fn start_worker(
-        &self,
-        launch: Launch,
-        slots: SlotPolicy,
-    ) -> Result<(Session, Feeder, Receiver), StartError> {
+    fn start_worker(&self, launch: Launch, slots: SlotPolicy) -> Result<Fresh, StartError> {
         let (worker, feeder, receiver) = iotdec_bridge::start(&launch, slots, self.log_sink())?;
         gst::info!(
             CAT,
@@ -67,7 +68,7 @@ impl ForeignDecoder {
         Ok((session, feeder, receiver))
     }
 
-    fn install(&self, (session, feeder, receiver): (Session, Feeder, Receiver)) {
+    fn install(&self, (session, feeder, receiver): Fresh) {
         *lock(&self.session) = Some(session);
         lock(&self.input).begin(feeder);
         *lock(&self.receiver) = Some(receiver);
@@ -85,13 +86,15 @@ impl ForeignDecoder {
         }
     }
 
-    /// Replaces a lost worker, on the task's thread: what it had is lost, and
-    /// decoding goes on at the next key frame. Returns false when there is nothing
-    /// more to try; the error is posted then.
+    /// Replaces a lost worker, on the task's thread. What it was decoding is lost, and
+    /// what refers to that: decoding goes on at the next key frame, which may already
+    /// be here. Returns false when there is nothing more to try; the error is posted
+    /// then.
     pub(super) fn recover(&self, loss: &Loss) -> bool {
         gst::warning!(CAT, imp = self, "Worker lost: {loss}");
         let limit = lock(&self.settings).restart_limit;
         let losses = lock(&self.output).count_loss();
+        let library = self.library();
         let lost = lock(&self.session).take();
         let Some(lost) = lost else { return false };
         self.stats
@@ -101,8 +104,8 @@ impl ForeignDecoder {
             gst::element_imp_error!(
                 self,
                 gst::StreamError::Decode,
-                ("The decoder was lost {losses} times in a row without decoding a frame: {loss}. \
-                     The library may not suit this stream; GST_DEBUG=iotdec-worker:6 shows what it says")
+                ("{library} was lost {losses} times in a row without decoding a frame: {loss}. \
+                     It may not suit this stream; GST_DEBUG=iotdec-worker:5 shows what it says")
             );
             return self.give_up(gst::FlowError::Error);
         }
@@ -116,15 +119,79 @@ impl ForeignDecoder {
             }
         };
         self.stats.worker_restarts.add(1);
-        // In one step as the streaming thread sees it: a frame went either to the
-        // lost worker, and is dropped, or goes to the new one.
+        // In one step as the streaming thread sees it: each frame went to the lost
+        // worker, or goes to the new one.
         self.with_stream_lock(|| {
-            self.drop_pending_frames();
-            self.install(fresh);
-            lock(&self.input).resync();
+            let obj = self.obj();
+            let lost = self.hand_over_to(fresh, obj.frames());
+            self.drop_frames(lost);
         });
         self.finish_drains();
         true
+    }
+
+    /// Installs a new worker, sends it the `pending` frames that the lost one had from
+    /// the next key frame on, and returns those before.
+    fn hand_over_to<'a>(
+        &self,
+        (session, feeder, receiver): Fresh,
+        pending: Vec<VideoCodecFrame<'a>>,
+    ) -> Vec<VideoCodecFrame<'a>> {
+        let mut current = lock(&self.session);
+        let mut input = lock(&self.input);
+        let output = lock(&self.output);
+        // A frame that waits for its turn comes by itself.
+        let last_sent = input.last_sent;
+        let was_sent =
+            |number: u32| last_sent.is_some_and(|last| last.wrapping_sub(number) <= u32::MAX / 2);
+        let frames = pending.into_iter();
+        let frames = frames.filter(|frame| was_sent(frame.system_frame_number()));
+        // The first that was not decoded may be what the worker died of.
+        let mut undecoded = 0;
+        let (lost, again): (Vec<_>, Vec<_>) = {
+            let mut keyed = false;
+            frames.partition(|frame| {
+                undecoded += usize::from(!output.is_done(frame.system_frame_number()));
+                keyed |= undecoded > 1 && frame.flags().contains(VideoCodecFrameFlags::SYNC_POINT);
+                !keyed
+            })
+        };
+        drop(output);
+        *current = Some(session);
+        input.begin(feeder);
+        input.resync();
+        lock(&self.progress).in_flight = again.len();
+        for frame in &again {
+            self.send_again(&mut input, frame);
+        }
+        drop(input);
+        *lock(&self.receiver) = Some(receiver);
+        self.progressed.notify_all();
+        lost
+    }
+
+    /// Sends a frame to the new worker. All of them fit into its empty ring, as they
+    /// fitted into the lost one's; should one not, it is dropped as overdue.
+    fn send_again(&self, input: &mut Input, frame: &VideoCodecFrame<'_>) {
+        let Some(buffer) = frame.input_buffer() else {
+            return;
+        };
+        if let Ok(map) = buffer.map_readable() {
+            let number = frame.system_frame_number();
+            let last_sent = input.last_sent;
+            if let Err(error) = input.send(number, &map, flags_of(frame), &mut || true) {
+                gst::debug!(CAT, imp = self, "Frame {number} not sent again: {error}");
+            }
+            input.last_sent = last_sent;
+        }
+    }
+
+    /// The decoder library in use, for messages.
+    pub(super) fn library(&self) -> String {
+        match &*lock(&self.session) {
+            Some(session) => session.launch.library.display().to_string(),
+            None => self.registered().manifest.library.display().to_string(),
+        }
     }
 
     /// The running worker, and the memories of its slots.
@@ -149,12 +216,12 @@ impl ForeignDecoder {
         self.progressed.notify_all();
     }
 
-    /// Counts every frame that the worker had as dropped.
-    pub(super) fn drop_pending_frames(&self) {
-        let obj = self.obj();
-        for frame in obj.frames() {
+    /// Gives up frames of which no picture will come.
+    pub(super) fn drop_frames(&self, frames: Vec<VideoCodecFrame<'_>>) {
+        for frame in frames {
             self.stats.frames_dropped.add(1);
-            let _ = obj.drop_frame(frame);
+            // It only tells upstream and the application.
+            let _ = self.obj().drop_frame(frame);
         }
     }
 
@@ -170,14 +237,10 @@ impl ForeignDecoder {
 /// A start-up failure as GStreamer classifies it.
 fn error_message(error: &StartError) -> gst::ErrorMessage {
     match error {
-        StartError::Launch(
-            LaunchError::Library(_)
-            | LaunchError::LibraryNotFound { .. }
-            | LaunchError::QemuMissing(_)
-            | LaunchError::WorkerMissing(_)
-            | LaunchError::SysrootMissing(_),
-        ) => gst::error_msg!(gst::ResourceError::NotFound, ("{error}")),
-        StartError::Refused(..) => gst::error_msg!(gst::LibraryError::Init, ("{error}")),
-        _ => gst::error_msg!(gst::ResourceError::OpenRead, ("{error}")),
+        StartError::Launch(_) => gst::error_msg!(gst::ResourceError::NotFound, ("{error}")),
+        StartError::Failed { problem, .. } => match problem {
+            StartProblem::Refused(..) => gst::error_msg!(gst::LibraryError::Init, ("{error}")),
+            _ => gst::error_msg!(gst::ResourceError::OpenRead, ("{error}")),
+        },
     }
 }

@@ -8,6 +8,12 @@ use gst_video::prelude::*;
 use gst_video::{VideoCodecFrame, VideoCodecFrameFlags, VideoDecoderRequestSyncPointFlags};
 use iotdec_bridge::{FeedError, Feeder, Packet, packet_flags};
 
+/// Packets that a worker has in hand at most: enough to keep it busy, and few
+/// enough that a crash loses little and that skipping late frames helps at once.
+const MAX_IN_FLIGHT: usize = 16;
+/// The waiting streaming thread goes on when so few are left: not at each packet.
+pub(super) const LOW_WATER: usize = MAX_IN_FLIGHT / 2;
+
 /// What the streaming thread needs.
 #[derive(Debug)]
 pub(super) struct Input {
@@ -16,6 +22,8 @@ pub(super) struct Input {
     /// The worker is new: it has not seen the parameter sets, and nothing but a key
     /// frame makes sense to it.
     resync: bool,
+    /// The last frame that was handed to a worker.
+    pub(super) last_sent: Option<u32>,
 }
 
 impl Default for Input {
@@ -24,6 +32,7 @@ impl Default for Input {
             feeder: None,
             headers: Headers::new(Syntax::Other),
             resync: false,
+            last_sent: None,
         }
     }
 }
@@ -43,18 +52,21 @@ impl Input {
     }
 
     pub(super) fn forget_stream(&mut self) {
-        self.headers = Headers::new(Syntax::Other);
-        self.resync = false;
+        *self = Self {
+            feeder: self.feeder.take(),
+            ..Self::default()
+        };
     }
 
     /// Sends one access unit, preceded by the parameter sets where they are due.
-    fn send(
+    pub(super) fn send(
         &mut self,
         number: u32,
         data: &[u8],
         flags: u32,
         stop: &mut dyn FnMut() -> bool,
     ) -> Result<(), FeedError> {
+        self.last_sent = Some(number);
         let has_own = self.headers.remember(data);
         if self.resync && flags & packet_flags::SYNC_POINT == 0 {
             // The worker was replaced while this frame was on its way here.
@@ -79,6 +91,14 @@ impl Input {
     }
 }
 
+/// What the worker is told of a frame.
+pub(super) fn flags_of(frame: &VideoCodecFrame<'_>) -> u32 {
+    match frame.flags().contains(VideoCodecFrameFlags::SYNC_POINT) {
+        true => packet_flags::SYNC_POINT,
+        false => 0,
+    }
+}
+
 impl ForeignDecoder {
     /// Takes a frame from the base class, which keeps it until its picture comes.
     pub(super) fn submit(
@@ -86,10 +106,10 @@ impl ForeignDecoder {
         frame: VideoCodecFrame,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         lock(&self.progress).flow?;
-        let is_sync_point = frame.flags().contains(VideoCodecFrameFlags::SYNC_POINT);
-        if lock(&self.input).resync && !is_sync_point {
-            let flags = VideoDecoderRequestSyncPointFlags::DISCARD_INPUT;
-            self.obj().request_sync_point(&frame, flags);
+        let flags = flags_of(&frame);
+        if lock(&self.input).resync && flags & packet_flags::SYNC_POINT == 0 {
+            let discard = VideoDecoderRequestSyncPointFlags::DISCARD_INPUT;
+            self.obj().request_sync_point(&frame, discard);
             self.stats.frames_dropped.add(1);
             return self.obj().drop_frame(frame);
         }
@@ -98,11 +118,6 @@ impl ForeignDecoder {
         drop(frame);
         let Some(buffer) = buffer else {
             return Ok(gst::FlowSuccess::Ok);
-        };
-        let flags = if is_sync_point {
-            packet_flags::SYNC_POINT
-        } else {
-            0
         };
         self.run_task()?;
         self.without_stream_lock(|| self.send(number, &buffer, flags))
@@ -120,12 +135,29 @@ impl ForeignDecoder {
         })?;
         self.stats.frames_in.add(1);
         self.stats.bytes_in.add(map.len() as u64);
+        self.wait_for_turn()?;
         let mut input = lock(&self.input);
+        lock(&self.progress).in_flight += 1;
         match input.send(number, &map, flags, &mut || self.interrupted()) {
             // The task notices the loss too, and replaces the worker.
             Ok(()) | Err(FeedError::Lost(_)) => lock(&self.progress).flow,
             Err(FeedError::Stopped) if self.interrupted() => Err(gst::FlowError::Flushing),
             Err(FeedError::Stopped) => lock(&self.progress).flow,
+        }
+    }
+
+    /// Waits while the worker has as many packets as it should have.
+    fn wait_for_turn(&self) -> Result<(), gst::FlowError> {
+        let mut progress = lock(&self.progress);
+        if progress.in_flight < MAX_IN_FLIGHT {
+            return Ok(());
+        }
+        while progress.in_flight > LOW_WATER && progress.flow.is_ok() && !self.interrupted() {
+            progress = self.progressed.wait(progress).expect("never poisoned");
+        }
+        match self.interrupted() {
+            true => Err(gst::FlowError::Flushing),
+            false => progress.flow.map(|_| ()),
         }
     }
 
@@ -138,7 +170,7 @@ impl ForeignDecoder {
         let result = self.without_stream_lock(|| self.wait_for_drain());
         if result.is_ok() {
             // Packets that made no picture of their own.
-            self.drop_pending_frames();
+            self.drop_frames(self.obj().frames());
         }
         result
     }
