@@ -4,10 +4,12 @@
 
 pub mod clips;
 pub mod crafted;
+pub mod display;
 pub mod environment;
 pub mod frames;
 pub mod native;
 pub mod pipeline;
+pub mod pixels;
 pub mod process;
 pub mod vectors;
 

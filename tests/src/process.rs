@@ -126,3 +126,34 @@ pub fn core_dumps(directory: &Path) -> Vec<String> {
         .filter(|name| name == "core" || name.ends_with(".core") || name.starts_with("core."))
         .collect()
 }
+
+/// A program that does not outlive the test that started it.
+#[derive(Debug)]
+pub struct Running(std::process::Child);
+
+impl Running {
+    /// Takes charge of it.
+    pub fn new(child: std::process::Child) -> Self {
+        Self(child)
+    }
+
+    /// How it ended; `None` if it has not.
+    pub fn end(&mut self) -> Option<std::process::ExitStatus> {
+        self.0.try_wait().expect("our child")
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        use nix::sys::signal::{Signal, kill};
+        // Not SIGKILL at once: timeout(1) hands this one on to what it runs.
+        let pid = nix::unistd::Pid::from_raw(self.0.id() as i32);
+        let ended = self.0.try_wait().is_ok_and(|status| status.is_some());
+        if !ended && kill(pid, Signal::SIGTERM).is_ok() {
+            let limit = Duration::from_secs(10);
+            until(limit, || self.0.try_wait().ok().flatten());
+        }
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
