@@ -11,6 +11,7 @@ pub mod native;
 pub mod pipeline;
 pub mod pixels;
 pub mod process;
+pub mod random;
 pub mod vectors;
 
 use std::sync::{Mutex, MutexGuard};
