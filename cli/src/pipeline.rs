@@ -5,6 +5,7 @@ use crate::failure::Failure;
 use crate::interrupt;
 use gst::MessageView;
 use gst::prelude::*;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// How long a pipeline is left alone between two looks at what else there is to do.
@@ -65,6 +66,19 @@ pub fn decoding(
     iotdec.set_property("library", library.map(|path| path.display().to_string()));
     let pipeline = chain(&[&source, &iotdec, sink])?;
     Ok((pipeline, iotdec))
+}
+
+/// The counters of an `iotdec`, under the names it gives them.
+pub fn stats(iotdec: &gst::Element) -> BTreeMap<String, u64> {
+    let stats: Option<gst::Structure> = iotdec.property("stats");
+    let fields = stats.iter().flat_map(|stats| stats.iter());
+    let numbers = fields.filter_map(|(name, value)| Some((name.to_string(), number(value)?)));
+    numbers.collect()
+}
+
+fn number(value: &gst::glib::SendValue) -> Option<u64> {
+    let narrow = || value.get::<u32>().ok().map(u64::from);
+    value.get::<u64>().ok().or_else(narrow)
 }
 
 /// A sink for frames that nobody looks at; at the stream's own pace, or at once.

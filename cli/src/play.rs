@@ -8,6 +8,7 @@ use crate::{input, output, screen};
 use gst::prelude::*;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -53,7 +54,7 @@ pub fn run(args: &PlayArgs) -> Result<ExitCode, Failure> {
             .map(|first| first.duration_since(start).as_secs_f64() * 1e3),
         shown: show,
         format: sample.as_ref().and_then(format),
-        stats: stats(&iotdec),
+        stats: pipeline::stats(&iotdec),
         file,
         png,
     };
@@ -131,21 +132,6 @@ fn format(sample: &gst::Sample) -> Option<Format> {
     })
 }
 
-/// The decoder's own statistics, as they are.
-fn stats(iotdec: &gst::Element) -> serde_json::Map<String, serde_json::Value> {
-    let stats: Option<gst::Structure> = iotdec.property("stats");
-    let mut map = serde_json::Map::new();
-    for (name, value) in stats.iter().flat_map(|stats| stats.iter()) {
-        let number = value
-            .get::<u64>()
-            .or_else(|_| value.get::<u32>().map(u64::from));
-        if let Ok(number) = number {
-            map.insert(name.to_string(), number.into());
-        }
-    }
-    map
-}
-
 /// What a run was like.
 #[derive(Debug, Serialize)]
 struct Report {
@@ -161,7 +147,7 @@ struct Report {
     /// From the start of the pipeline, worker and all.
     first_frame_ms: Option<f64>,
     png: Option<PathBuf>,
-    stats: serde_json::Map<String, serde_json::Value>,
+    stats: BTreeMap<String, u64>,
 }
 
 /// What the frames are.
@@ -178,8 +164,8 @@ impl Report {
             format!(" of {}x{} {}", f.width, f.height, f.format)
         });
         // A display that cannot keep up leaves frames out.
-        let frames = match self.stats.get("frames-in").and_then(|n| n.as_u64()) {
-            Some(all) if all != self.frames => format!("{} of {all}", self.frames),
+        let frames = match self.stats.get("frames-in") {
+            Some(all) if *all != self.frames => format!("{} of {all}", self.frames),
             _ => self.frames.to_string(),
         };
         let mut text = format!(

@@ -117,9 +117,18 @@ fn bare(command: std::process::Command) -> Result<Measure, Failure> {
 
 fn iotdec(subject: &Subject) -> Result<Measure, Failure> {
     let sink = pipeline::nowhere(false)?;
-    let (pipeline, _) = pipeline::decoding(&subject.file, &subject.decoder, &sink)?;
+    let (pipeline, iotdec) = pipeline::decoding(&subject.file, &subject.decoder, &sink)?;
     let meter = Meter::attach(&pipeline, &sink);
-    Running::start(pipeline)?.wait(|| ())?;
+    let running = Running::start(pipeline)?;
+    running.wait(|| ())?;
+    // A stream goes on when its worker is lost; a measurement must not.
+    let lost = pipeline::stats(&iotdec).get("worker-restarts").copied();
+    if let Some(lost @ 1..) = lost {
+        return Err(Failure::new(
+            format_args!("the worker was lost {lost} times while it was measured"),
+            "GST_DEBUG=iotdec:3,iotdec-worker:6 shows why.",
+        ));
+    }
     let time = meter.elapsed().unwrap_or_default();
     Ok((meter.frames(), time, meter.cpu()))
 }

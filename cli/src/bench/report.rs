@@ -5,6 +5,10 @@ use super::result::{FileResult, Results, Standing};
 use super::statistics::Summary;
 use crate::output;
 
+/// How much faster a contender's best round may be than its worst before the
+/// reader is told that the comparison is worth little.
+const QUIET: f64 = 1.1;
+
 /// All results.
 pub fn text(results: &Results) -> String {
     let machine = &results.machine;
@@ -15,6 +19,10 @@ pub fn text(results: &Results) -> String {
     for file in &results.files {
         text += &format!("\n{}", heading(file));
         text += &table(&file.contenders);
+        if file.contenders.iter().any(is_disturbed) {
+            text += "something else kept the machine busy, and ratios tell little: \
+                     measure again when it is quiet, or with more --runs\n";
+        }
         if let Some(why) = &file.native_missing {
             text += &format!("no native contender: {why}\n");
         }
@@ -26,6 +34,10 @@ pub fn text(results: &Results) -> String {
         text += &targets(file);
     }
     text
+}
+
+fn is_disturbed(standing: &Standing) -> bool {
+    standing.fps.max > QUIET * standing.fps.min
 }
 
 fn heading(file: &FileResult) -> String {
