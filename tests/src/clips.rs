@@ -91,8 +91,13 @@ pub fn encode(directory: &Path, codec: Codec, frames: u32, distance: u32) -> Pat
             format!("openh264enc gop-size={distance} complexity=low bitrate=256000"),
             "264",
         ),
+        // Closed groups: where decoding starts at a key frame, all frames after it can
+        // be shown, so they can be told by their number.
         Codec::H265 => (
-            format!("x265enc key-int-max={distance} speed-preset=ultrafast bitrate=256"),
+            format!(
+                "x265enc key-int-max={distance} speed-preset=ultrafast bitrate=256 \
+                 option-string=open-gop=0"
+            ),
             "265",
         ),
     };

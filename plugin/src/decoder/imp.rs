@@ -129,6 +129,7 @@ impl ForeignDecoder {
         if let Some(session) = &*lock(&self.session) {
             session.worker.flush();
         }
+        lock(&self.output).flush();
         let mut progress = lock(&self.progress);
         progress.flow = Ok(gst::FlowSuccess::Ok);
         progress.in_flight = 0;

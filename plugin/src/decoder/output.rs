@@ -55,6 +55,11 @@ impl Output {
         *self = Self::default();
     }
 
+    /// What follows is from elsewhere in the stream.
+    pub(super) fn flush(&mut self) {
+        self.next_pts = None;
+    }
+
     pub(super) fn count_loss(&mut self) -> u32 {
         self.losses += 1;
         self.losses
@@ -67,9 +72,15 @@ impl Output {
     }
 
     /// A time for a frame that has none: one frame, at `rate` a second, after the
-    /// one before it.
-    fn pts(&mut self, pts: Option<gst::ClockTime>, rate: gst::Fraction) -> Option<gst::ClockTime> {
-        let pts = pts.or(self.next_pts)?;
+    /// one before it, or the start of the `segment`.
+    fn pts(
+        &mut self,
+        pts: Option<gst::ClockTime>,
+        segment: &gst::Segment,
+        rate: gst::Fraction,
+    ) -> Option<gst::ClockTime> {
+        let start = || segment.downcast_ref::<gst::ClockTime>()?.start();
+        let pts = pts.or(self.next_pts).or_else(start)?;
         let (numer, denom) = (rate.numer() as u64, rate.denom() as u64);
         let duration = gst::ClockTime::SECOND.mul_div_floor(denom, numer);
         self.next_pts = duration.map(|duration| pts + duration);
@@ -139,9 +150,30 @@ impl ForeignDecoder {
             if behind <= MAX_DELAY || behind > u32::MAX / 2 {
                 break;
             }
-            self.stats.frames_dropped.add(1);
-            let _ = obj.drop_frame(frame);
+            self.drop_frames(vec![frame]);
         }
+    }
+
+    /// Gives up frames whose pictures are lost. Their time passes all the same.
+    pub(super) fn drop_frames(&self, frames: Vec<VideoCodecFrame<'_>>) {
+        for mut frame in frames {
+            self.stats.frames_dropped.add(1);
+            frame.set_pts(self.pts_of(&frame));
+            // It only tells upstream and the application.
+            let _ = self.obj().drop_frame(frame);
+        }
+    }
+
+    /// A frame's time stamp, made up for streams without timing.
+    fn pts_of(&self, frame: &VideoCodecFrame<'_>) -> Option<gst::ClockTime> {
+        let segment = self.obj().input_segment();
+        let fallback = lock(&self.settings).framerate;
+        let mut output = lock(&self.output);
+        let negotiated = output.negotiated.as_ref().map(|n| n.info.fps());
+        let rate = negotiated
+            .filter(|rate| rate.numer() > 0)
+            .unwrap_or(fallback);
+        output.pts(frame.pts(), &segment, rate)
     }
 
     /// Pushes a picture downstream.
@@ -211,12 +243,7 @@ impl ForeignDecoder {
                 return Err(error);
             }
         };
-        let rate = match info.fps() {
-            variable if variable.numer() == 0 => lock(&self.settings).framerate,
-            rate => rate,
-        };
-        let pts = lock(&self.output).pts(codec_frame.pts(), rate);
-        codec_frame.set_pts(pts);
+        codec_frame.set_pts(self.pts_of(&codec_frame));
         codec_frame.set_output_buffer(buffer);
         obj.finish_frame(codec_frame)
     }

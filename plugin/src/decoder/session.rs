@@ -91,31 +91,38 @@ impl ForeignDecoder {
     /// be here. Returns false when there is nothing more to try; the error is posted
     /// then.
     pub(super) fn recover(&self, loss: &Loss) -> bool {
-        gst::warning!(CAT, imp = self, "Worker lost: {loss}");
-        let limit = lock(&self.settings).restart_limit;
-        let losses = lock(&self.output).count_loss();
         let library = self.library();
         let lost = lock(&self.session).take();
         let Some(lost) = lost else { return false };
         self.stats
             .ring_full_waits
             .add(lost.worker.ring_full_waits());
-        if losses > limit {
-            gst::element_imp_error!(
-                self,
-                gst::StreamError::Decode,
-                ("{library} was lost {losses} times in a row without decoding a frame: {loss}. \
-                     It may not suit this stream; GST_DEBUG=iotdec-worker:5 shows what it says")
-            );
-            return self.give_up(gst::FlowError::Error);
-        }
         let (launch, slots) = (lost.launch.clone(), lost.slots);
         drop(lost);
-        let fresh = match self.start_worker(launch, slots) {
-            Ok(fresh) => fresh,
-            Err(error) => {
-                self.post_error_message(error_message(&error));
+        let mut cause = loss.to_string();
+        let fresh = loop {
+            gst::warning!(CAT, imp = self, "{library}: {cause}");
+            let losses = lock(&self.output).count_loss();
+            if losses > lock(&self.settings).restart_limit {
+                gst::element_imp_error!(
+                    self,
+                    gst::StreamError::Decode,
+                    ("{library} was lost {losses} times in a row without decoding a frame: \
+                         {cause}. It may not suit this stream; GST_DEBUG=iotdec-worker:5 shows \
+                         what it says")
+                );
                 return self.give_up(gst::FlowError::Error);
+            }
+            match self.start_worker(launch.clone(), slots) {
+                Ok(fresh) => break fresh,
+                Err(StartError::Failed {
+                    problem: StartProblem::Died { obituary, .. },
+                    ..
+                }) => cause = format!("the worker {obituary}"),
+                Err(error) => {
+                    self.post_error_message(error_message(&error));
+                    return self.give_up(gst::FlowError::Error);
+                }
             }
         };
         self.stats.worker_restarts.add(1);
@@ -126,7 +133,6 @@ impl ForeignDecoder {
             let lost = self.hand_over_to(fresh, obj.frames());
             self.drop_frames(lost);
         });
-        self.finish_drains();
         true
     }
 
@@ -160,9 +166,18 @@ impl ForeignDecoder {
         *current = Some(session);
         input.begin(feeder);
         input.resync();
-        lock(&self.progress).in_flight = again.len();
+        let mut progress = lock(&self.progress);
+        progress.in_flight = again.len();
+        let drain = (progress.drained != progress.drain_serial).then_some(progress.drain_serial);
+        drop(progress);
         for frame in &again {
             self.send_again(&mut input, frame);
+        }
+        if let Some(serial) = drain {
+            // The order went to the lost worker.
+            if let Err(error) = input.drain(serial, &mut || true) {
+                gst::debug!(CAT, imp = self, "Drain {serial} not sent again: {error}");
+            }
         }
         drop(input);
         *lock(&self.receiver) = Some(receiver);
@@ -179,9 +194,8 @@ impl ForeignDecoder {
         if let Ok(map) = buffer.map_readable() {
             let number = frame.system_frame_number();
             let last_sent = input.last_sent;
-            if let Err(error) = input.send(number, &map, flags_of(frame), &mut || true) {
-                gst::debug!(CAT, imp = self, "Frame {number} not sent again: {error}");
-            }
+            let sent = input.send(number, &map, flags_of(frame), &mut || true);
+            gst::debug!(CAT, imp = self, "Frame {number} sent again: {sent:?}");
             input.last_sent = last_sent;
         }
     }
@@ -214,15 +228,6 @@ impl ForeignDecoder {
         let mut progress = lock(&self.progress);
         progress.drained = progress.drain_serial;
         self.progressed.notify_all();
-    }
-
-    /// Gives up frames of which no picture will come.
-    pub(super) fn drop_frames(&self, frames: Vec<VideoCodecFrame<'_>>) {
-        for frame in frames {
-            self.stats.frames_dropped.add(1);
-            // It only tells upstream and the application.
-            let _ = self.obj().drop_frame(frame);
-        }
     }
 
     fn log_sink(&self) -> LogSink {

@@ -59,18 +59,18 @@ impl Input {
     }
 
     /// Sends one access unit, preceded by the parameter sets where they are due.
+    /// `false`: the worker is new, and waits for a key frame.
     pub(super) fn send(
         &mut self,
         number: u32,
         data: &[u8],
         flags: u32,
         stop: &mut dyn FnMut() -> bool,
-    ) -> Result<(), FeedError> {
+    ) -> Result<bool, FeedError> {
         self.last_sent = Some(number);
         let has_own = self.headers.remember(data);
         if self.resync && flags & packet_flags::SYNC_POINT == 0 {
-            // The worker was replaced while this frame was on its way here.
-            return Ok(());
+            return Ok(false);
         }
         let repeated = if self.resync && !has_own {
             self.headers.joined()
@@ -87,7 +87,19 @@ impl Input {
         };
         feeder.send(packet, stop)?;
         self.resync = false;
-        Ok(())
+        Ok(true)
+    }
+
+    /// Orders the worker to deliver everything it holds.
+    pub(super) fn drain(
+        &mut self,
+        serial: u32,
+        stop: &mut dyn FnMut() -> bool,
+    ) -> Result<(), FeedError> {
+        match &mut self.feeder {
+            Some(feeder) => feeder.drain(serial, stop),
+            None => Err(FeedError::Stopped),
+        }
     }
 }
 
@@ -107,11 +119,13 @@ impl ForeignDecoder {
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         lock(&self.progress).flow?;
         let flags = flags_of(&frame);
-        if lock(&self.input).resync && flags & packet_flags::SYNC_POINT == 0 {
-            let discard = VideoDecoderRequestSyncPointFlags::DISCARD_INPUT;
-            self.obj().request_sync_point(&frame, discard);
-            self.stats.frames_dropped.add(1);
-            return self.obj().drop_frame(frame);
+        if flags & packet_flags::SYNC_POINT == 0 && lock(&self.input).resync {
+            // Not with DISCARD_INPUT: the base class would drop frames on its own, and
+            // untimed streams would lose their time.
+            let flags = VideoDecoderRequestSyncPointFlags::empty();
+            self.obj().request_sync_point(&frame, flags);
+            self.drop_frames(vec![frame]);
+            return Ok(gst::FlowSuccess::Ok);
         }
         let number = frame.system_frame_number();
         let buffer = frame.input_buffer_owned();
@@ -138,12 +152,19 @@ impl ForeignDecoder {
         self.wait_for_turn()?;
         let mut input = lock(&self.input);
         lock(&self.progress).in_flight += 1;
-        match input.send(number, &map, flags, &mut || self.interrupted()) {
-            // The task notices the loss too, and replaces the worker.
-            Ok(()) | Err(FeedError::Lost(_)) => lock(&self.progress).flow,
-            Err(FeedError::Stopped) if self.interrupted() => Err(gst::FlowError::Flushing),
-            Err(FeedError::Stopped) => lock(&self.progress).flow,
+        let sent = input.send(number, &map, flags, &mut || self.interrupted());
+        drop(input);
+        match sent {
+            Err(FeedError::Stopped) if self.interrupted() => return Err(gst::FlowError::Flushing),
+            // The worker was replaced while this frame was on its way.
+            Ok(false) => {
+                lock(&self.progress).in_flight -= 1;
+                self.drop_frames(self.obj().frame(number as i32).into_iter().collect());
+            }
+            // The task notices a loss too, and replaces the worker.
+            Ok(true) | Err(FeedError::Lost(_) | FeedError::Stopped) => {}
         }
+        lock(&self.progress).flow
     }
 
     /// Waits while the worker has as many packets as it should have.
@@ -170,7 +191,10 @@ impl ForeignDecoder {
         let result = self.without_stream_lock(|| self.wait_for_drain());
         if result.is_ok() {
             // Packets that made no picture of their own.
-            self.drop_frames(self.obj().frames());
+            for frame in self.obj().frames() {
+                self.stats.frames_dropped.add(1);
+                self.obj().release_frame(frame);
+            }
         }
         result
     }
@@ -182,12 +206,7 @@ impl ForeignDecoder {
             progress.drain_serial
         };
         gst::debug!(CAT, imp = self, "Draining, {serial}");
-        let mut input = lock(&self.input);
-        let sent = match &mut input.feeder {
-            Some(feeder) => feeder.drain(serial, &mut || self.interrupted()),
-            None => Err(FeedError::Stopped),
-        };
-        drop(input);
+        let sent = lock(&self.input).drain(serial, &mut || self.interrupted());
         if matches!(sent, Err(FeedError::Stopped)) {
             lock(&self.progress).flow?;
             return Err(gst::FlowError::Flushing);
