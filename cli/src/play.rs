@@ -179,9 +179,63 @@ impl Report {
             if self.shown { " as shown" } else { "" },
             self.first_frame_ms.unwrap_or_default(),
         );
+        if let Some(troubles) = self.troubles() {
+            text += &format!("{troubles}; GST_DEBUG=iotdec:4,iotdec-worker:6 tells more\n");
+        }
         if let Some(png) = &self.png {
             text += &format!("last frame saved as {}\n", png.display());
         }
         text
+    }
+
+    /// What went wrong without ending the playback.
+    fn troubles(&self) -> Option<String> {
+        let known = [
+            ("worker-restarts", "workers lost and replaced"),
+            ("decode-errors", "packets with decoding errors"),
+            ("frames-corrupt", "damaged frames"),
+        ];
+        let counts = known.iter().filter_map(|(counter, what)| {
+            let count = self.stats.get(*counter).filter(|count| **count > 0)?;
+            Some(format!("{what}: {count}"))
+        });
+        let troubles = counts.collect::<Vec<_>>().join(", ");
+        (!troubles.is_empty()).then_some(troubles)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(stats: &[(&str, u64)]) -> Report {
+        Report {
+            file: "a.264".into(),
+            decoder: Some("x".into()),
+            format: None,
+            shown: false,
+            frames: 3,
+            seconds: 1.0,
+            fps: 3.0,
+            first_frame_ms: Some(10.0),
+            png: None,
+            stats: stats.iter().map(|(k, v)| ((*k).to_owned(), *v)).collect(),
+        }
+    }
+
+    #[test]
+    fn nothing_is_said_of_troubles_that_were_not() {
+        let text = report(&[("frames-in", 3), ("decode-errors", 0)]).text();
+        assert_eq!(
+            text,
+            "a.264: 3 frames, decoded by x\n3.0 fps, first frame after 10 ms\n"
+        );
+    }
+
+    #[test]
+    fn losses_are_told() {
+        let text = report(&[("frames-in", 5), ("worker-restarts", 1)]).text();
+        assert!(text.contains("3 of 5 frames"), "{text}");
+        assert!(text.contains("workers lost and replaced: 1"), "{text}");
     }
 }
