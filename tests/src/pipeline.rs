@@ -156,6 +156,22 @@ impl Playing {
         }
     }
 
+    /// The frame with which the appsink `sink` waits while the pipeline is paused.
+    pub fn preroll(&mut self) -> gst::Sample {
+        let sink = self.app_sink("sink");
+        loop {
+            let glance = gst::ClockTime::from_mseconds(GLANCE.as_millis() as u64);
+            if let Some(sample) = sink.try_pull_preroll(glance) {
+                return sample;
+            }
+            self.read_bus();
+            if sink.is_eos() || !self.end.errors.is_empty() {
+                self.fail("no frame to wait with");
+            }
+            self.check_deadline();
+        }
+    }
+
     /// Waits for the end of the stream, or an error.
     pub fn wait_for_end(&mut self) {
         while !self.end.eos && self.end.errors.is_empty() {
@@ -185,15 +201,22 @@ impl Playing {
 
     /// Changes the state on another thread, so that a hang becomes a failed test.
     pub fn set_state_within(&self, state: gst::State, limit: Duration) {
+        let change = move |pipeline: &gst::Pipeline| pipeline.set_state(state);
+        let _ = self.within(limit, &format!("{state:?}"), change);
+    }
+
+    /// Does something with the pipeline on another thread, for the same reason.
+    pub fn within<T: Send + 'static>(
+        &self,
+        limit: Duration,
+        what: &str,
+        action: impl FnOnce(&gst::Pipeline) -> T + Send + 'static,
+    ) -> T {
         let (done, wait) = mpsc::channel();
         let pipeline = self.pipeline.clone();
-        std::thread::spawn(move || {
-            let result = pipeline.set_state(state);
-            let _ = done.send(result.map(drop));
-        });
-        if wait.recv_timeout(limit).is_err() {
-            self.fail(&format!("still not {state:?} after {limit:?}"));
-        }
+        std::thread::spawn(move || done.send(action(&pipeline)));
+        wait.recv_timeout(limit)
+            .unwrap_or_else(|_| self.fail(&format!("still not {what} after {limit:?}")))
     }
 
     /// Fails the test if the pipeline had its time.

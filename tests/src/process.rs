@@ -87,6 +87,26 @@ pub fn descriptors() -> Vec<String> {
     targets
 }
 
+/// The same without the numbers that tell one pipe or socket from another.
+pub fn kinds_of_descriptors() -> Vec<String> {
+    let mut kinds = descriptors();
+    for kind in &mut kinds {
+        kind.retain(|letter| !letter.is_ascii_digit());
+    }
+    kinds.sort();
+    kinds
+}
+
+/// Fails unless there are as many descriptors of each kind as before. Threads that
+/// end close theirs a moment later.
+#[track_caller]
+pub fn assert_kinds_of_descriptors(before: &[String]) {
+    until(Duration::from_secs(5), || {
+        (kinds_of_descriptors() == before).then_some(())
+    });
+    assert_eq!(kinds_of_descriptors(), before, "descriptors leaked");
+}
+
 /// Inodes of the memfds of that name which `pid` has mapped.
 pub fn mapped_memfds(pid: i32, name: &str) -> Vec<u64> {
     let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
