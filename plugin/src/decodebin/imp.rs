@@ -43,10 +43,38 @@ impl IotdecBin {
         if !is_picture || lock(&self.decoder).is_some() {
             return;
         }
-        if let Err(message) = self.decode(pad, &caps) {
-            self.failed.store(true, Ordering::Relaxed);
+        if let Err(message) = self.decode(pad, &caps)
+            && self.is_first_failure()
+        {
             self.post_error_message(message);
         }
+    }
+
+    /// All streams are known: without video, nothing will ever come out.
+    fn streams_known(&self, streams: &gst::StreamCollection) {
+        let is_video = |stream: &gst::Stream| {
+            let video = gst::StreamType::VIDEO | gst::StreamType::UNKNOWN;
+            stream.stream_type().intersects(video)
+        };
+        if streams.iter().any(|stream| is_video(&stream)) || !self.is_first_failure() {
+            return;
+        }
+        let found = streams.iter().filter_map(|stream| stream.caps());
+        let found: Vec<_> = found.map(|caps| media_types(&caps)).collect();
+        self.post_error_message(gst::error_msg!(
+            gst::StreamError::WrongType,
+            (
+                "There is no video in this stream, only {}; give one that holds one of: {}",
+                found.join(", "),
+                list(&register::all())
+            )
+        ));
+    }
+
+    /// One failure is one error: others are its consequences, as when a source
+    /// complains of a stream that was not linked.
+    fn is_first_failure(&self) -> bool {
+        !self.failed.swap(true, Ordering::Relaxed)
     }
 
     /// Builds `[parser !] decoder ! videoconvert` behind a stream.
@@ -146,13 +174,6 @@ impl IotdecBin {
             if let Some(bin) = weak.upgrade() {
                 bin.imp().stream_found(pad);
             }
-        });
-        let weak = self.obj().downgrade();
-        parsebin.connect("unknown-type", false, move |arguments| {
-            let caps = arguments[2].get::<gst::Caps>().ok()?;
-            let bin = weak.upgrade()?;
-            gst::debug!(CAT, obj = bin, "parsebin has no parser for {caps}");
-            None
         });
         Ok(parsebin)
     }
@@ -349,15 +370,20 @@ impl ElementImpl for IotdecBin {
 }
 
 impl BinImpl for IotdecBin {
-    /// One failure is one error: a stream that could not be linked makes its source
-    /// complain too.
     fn handle_message(&self, message: gst::Message) {
-        let is_error = message.type_() == gst::MessageType::Error;
-        if is_error && self.failed.swap(true, Ordering::Relaxed) {
-            gst::debug!(CAT, imp = self, "Not passed on, a consequence: {message:?}");
-            return;
+        match message.view() {
+            gst::MessageView::StreamCollection(streams) => {
+                self.streams_known(&streams.stream_collection());
+                self.parent_handle_message(message);
+            }
+            gst::MessageView::Error(_) if self.is_first_failure() => {
+                self.parent_handle_message(self.explained(message));
+            }
+            gst::MessageView::Error(_) => {
+                gst::debug!(CAT, imp = self, "Not passed on, a consequence: {message:?}");
+            }
+            _ => self.parent_handle_message(message),
         }
-        self.parent_handle_message(self.explained(message));
     }
 }
 
