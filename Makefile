@@ -23,7 +23,7 @@ bench: build ## measure decoding speed on the samples
 	@setup/devenv build/cli/iotdec bench $(CLIPS)
 
 conformance: build ## compare every decoded frame of the test vectors
-	@setup/devenv setup/cargo test -p iotdec-tests --release --test conformance -- --nocapture
+	@IOTDEC_FULL=1 setup/devenv setup/cargo test -p iotdec-tests --release --test conformance -- --nocapture
 
 clean: ## remove what was built; set-up's .deps stays
 	rm -rf build target
