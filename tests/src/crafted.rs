@@ -42,6 +42,16 @@ const FUNCTIONS: &[&str] = &[
 /// The library with some functions replaced: `(name, body)`, an empty body leaves
 /// the function out. `extra` is C code of its own.
 pub fn fake_de265(directory: &Path, bodies: &[(&str, &str)], extra: &str) -> PathBuf {
+    fake_de265_with(directory, bodies, extra, &[])
+}
+
+/// The same with arguments for the compiler.
+pub fn fake_de265_with(
+    directory: &Path,
+    bodies: &[(&str, &str)],
+    extra: &str,
+    arguments: &[&str],
+) -> PathBuf {
     let mut source = String::from("#include <stdlib.h>\n#include <unistd.h>\n");
     source.push_str(extra);
     for function in FUNCTIONS {
@@ -56,7 +66,7 @@ pub fn fake_de265(directory: &Path, bodies: &[(&str, &str)], extra: &str) -> Pat
             source.push_str(&format!("\nconst void *{function}(void) {{ {body} }}"));
         }
     }
-    library(directory, "libfake265.so", &source, &[])
+    library(directory, "libfake265.so", &source, arguments)
 }
 
 /// Compiles an aarch64 shared library.
