@@ -3,7 +3,8 @@
 
 use iotdec_tests::clips::{Codec, demuxer};
 use iotdec_tests::environment::sample;
-use iotdec_tests::pipeline::{count, decode};
+use iotdec_tests::frames::Checksum;
+use iotdec_tests::pipeline::{Playing, count, decode, decode_summing};
 use iotdec_tests::{exclusive, native};
 use std::time::Duration;
 
@@ -65,6 +66,38 @@ fn h264_mp4() {
 #[test]
 fn h264_mp4_by_hand() {
     through_the_element("yard-h264.mp4", Codec::H264);
+}
+
+/// A sink that knows nothing of GstVideoMeta gets the visible samples and nothing
+/// between them.
+#[test]
+fn raw_frames_in_a_file_have_no_gaps() {
+    let _turn = exclusive();
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    for (name, codec) in [
+        ("untimed-h264.264", Codec::H264),
+        ("yard-h265.265", Codec::H265),
+    ] {
+        let file = sample(name);
+        let mut sum = Checksum::md5();
+        let decoded = decode_summing(&file, "iotdec name=decoder", LIMIT, Some(&mut sum));
+        decoded.end.assert_eos();
+        let raw = directory.path().join("raw");
+        let description = format!(
+            "filesrc location=\"{}\" ! iotdec ! filesink location=\"{}\"",
+            file.display(),
+            raw.display()
+        );
+        let mut playing = Playing::start(&description, LIMIT);
+        playing.wait_for_end();
+        playing.stop().assert_eos();
+        let written = std::fs::read(&raw).expect("filesink made it");
+        let visible: usize = decoded.frames.iter().flat_map(|f| &f.sizes).sum();
+        assert_eq!(written.len(), visible, "{codec:?}: bytes of all frames");
+        let mut file_sum = Checksum::md5();
+        file_sum.update(&written);
+        assert_eq!(file_sum.finish(), sum.finish(), "{codec:?}");
+    }
 }
 
 /// A stream without timing still plays at a steady pace: the one that the
