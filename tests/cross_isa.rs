@@ -91,7 +91,8 @@ fn send_all(mut commands: Producer<()>) -> Result<(), String> {
 fn receive_all(mut events: Consumer<()>) -> Result<(), String> {
     let mut buffer = [0; LONGEST];
     for number in 0..COUNT {
-        events.wait_for_data(FOREVER, || false);
+        // A wake-up can come late, for a record that was read without it.
+        while !events.wait_for_data(FOREVER, || false) {}
         let record = events.next().map_err(|error| error.to_string())?;
         let record = record.ok_or_else(|| format!("no event {number}"))?;
         let length = record.copy_to(&mut buffer);
