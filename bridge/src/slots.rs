@@ -13,7 +13,7 @@ use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 /// Bytes of one slot at most: an 8-bit 4:4:4 or a 16-bit 4:2:0 picture of
 /// 8192 x 8192.
@@ -216,7 +216,7 @@ impl SlotPool {
             id: entry.id,
             size: entry.size,
             memory: entry.memory.clone(),
-            pool: self.clone(),
+            pool: Arc::downgrade(self),
         })
     }
 
@@ -269,7 +269,8 @@ impl State {
 /// back to the guest.
 #[derive(Debug)]
 pub struct Lease {
-    pool: Arc<SlotPool>,
+    /// Weak: a frame that somebody keeps keeps no other frame's memory.
+    pool: Weak<SlotPool>,
     index: usize,
     generation: u32,
     id: u64,
@@ -297,8 +298,10 @@ impl Lease {
     /// Whether the decoder may still refer to the picture, which must then not be
     /// written to.
     pub fn held_by_decoder(&self) -> bool {
-        let slot = &self.pool.link.control().slots.0[self.index];
-        slot.state().held_by_decoder()
+        self.pool.upgrade().is_some_and(|pool| {
+            let slot = &pool.link.control().slots.0[self.index];
+            slot.state().held_by_decoder()
+        })
     }
 
     /// Maps the picture for reading.
@@ -309,6 +312,8 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.pool.give_back(self.index, self.generation);
+        if let Some(pool) = self.pool.upgrade() {
+            pool.give_back(self.index, self.generation);
+        }
     }
 }

@@ -41,9 +41,13 @@ impl SlotMemories {
         })
     }
 
-    /// The memory of a leased slot, whole. When nobody holds it any more, the slot
-    /// goes back to the guest. Read-only while the decoder may refer to it.
-    pub(crate) fn lend(self: &Arc<Self>, lease: Lease) -> Result<gst::Memory, glib::BoolError> {
+    /// The first `size` bytes of a leased slot. When nobody holds the memory any more,
+    /// the slot goes back to the guest. Read-only while the decoder may refer to it.
+    pub(crate) fn lend(
+        self: &Arc<Self>,
+        lease: Lease,
+        size: usize,
+    ) -> Result<gst::Memory, glib::BoolError> {
         let idle = self.lock().remove(&lease.slot_id());
         let memory = match idle {
             Some(memory) => memory,
@@ -67,7 +71,7 @@ impl SlotMemories {
                 *flags &= !ffi::GST_MEMORY_FLAG_READONLY;
             }
             (*pointer).offset = 0;
-            (*pointer).size = (*pointer).maxsize;
+            (*pointer).size = size.min((*pointer).maxsize);
             (*pointer).mini_object.dispose = Some(dispose);
             ffi::gst_mini_object_set_qdata(
                 pointer.cast(),

@@ -17,9 +17,9 @@ pub const PACKET_CAPACITY: usize = 4 << 20;
 /// Offset of the picture's bytes in the block; they reach to its end.
 pub const PICTURE_OFFSET: usize = PACKET_OFFSET + PACKET_CAPACITY;
 
-/// [`TurnFlag::turn`]: the host may write the next request.
+/// The value of the turn word: the host may write the next request.
 pub const HOST: u32 = 0;
-/// [`TurnFlag::turn`]: the guest is to answer it.
+/// The value of the turn word: the guest is to answer it.
 pub const GUEST: u32 = 1;
 
 /// Values of [`Exchange::request`].

@@ -86,6 +86,8 @@ impl IotdecBin {
         // Sinks such as ximagesink take only RGB. Where the sink takes what the
         // decoder makes, this passes buffers and allocation queries through.
         let convert = self.add("videoconvert")?;
+        // What is late was paid for already; the sink shows it or not.
+        convert.set_property("qos", false);
         let mut chain = vec![decoder.clone(), convert.clone()];
         // parsebin leaves the stream format that its parser likes best; parsers
         // convert between them.

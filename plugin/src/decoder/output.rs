@@ -266,9 +266,13 @@ impl ForeignDecoder {
     ) -> Result<gst::Buffer, glib::BoolError> {
         let picture = frame.picture;
         let video_meta = lock(&self.output).video_meta;
-        let unreadable = !video_meta && !picture::is_default_layout(&picture, info);
+        let slot_size = frame.lease.size() as usize;
+        let is_default = picture::is_default_layout(&picture, info) && info.size() <= slot_size;
+        let unreadable = !video_meta && !is_default;
         let starving = worker.slots_are_scarce();
-        let memory = memories.lend(frame.lease)?;
+        // A slot is larger than its picture; who knows only the caps counts bytes.
+        let size = if is_default { info.size() } else { slot_size };
+        let memory = memories.lend(frame.lease, size)?;
         let buffer = picture::buffer(memory, &picture, info.format())?;
         if !unreadable && !starving {
             return Ok(buffer);
