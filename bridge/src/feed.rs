@@ -1,15 +1,11 @@
 //! Host to guest: packets and orders.
 
-use crate::session::{Link, Loss, Worker};
+use crate::link::{Link, NAP};
+use crate::worker::{Loss, Worker};
 use iotdec_wire::msg::{Command, Drain, PacketHead};
 use iotdec_wire::ring::{Producer, PushError};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
-
-/// How long one sleep lasts at most; whoever waits asks again then, so that no
-/// mistake of a peer can make it wait for ever.
-pub(crate) const NAP: Duration = Duration::from_millis(500);
 
 /// A piece of bitstream that the decoder gets at once.
 #[derive(Clone, Copy, Debug)]

@@ -2,7 +2,7 @@
 //! by one so that each failure has its own remedy.
 
 use crate::library::{self, Library, LibraryError};
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, data_directory};
 use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
@@ -152,13 +152,6 @@ impl Launch {
         variable.push(self.library.parent().unwrap_or(Path::new("/")));
         variable
     }
-}
-
-/// Where the distribution's package keeps manifests and, if any, a sysroot.
-pub fn data_directory() -> PathBuf {
-    option_env!("IOTDEC_DATADIR")
-        .unwrap_or("/usr/local/share/iotdec")
-        .into()
 }
 
 /// The worker program, from the environment or the place of installation.

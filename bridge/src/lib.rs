@@ -6,7 +6,7 @@
 //!
 //! 1. [`manifest`] describes a decoder, [`launch`] resolves it to programs and
 //!    files ([`library`] reads the ELF headers), each failure with its remedy.
-//! 2. [`session`] starts the worker and shakes hands; [`supervisor`] watches the
+//! 2. [`session`] starts the [`worker`] and shakes hands; [`supervisor`] watches the
 //!    process from then on.
 //! 3. [`feed::Feeder`] writes packets into the command ring, [`receive::Receiver`]
 //!    reads pictures from the event ring; each belongs to one thread.
@@ -16,12 +16,14 @@
 pub mod feed;
 pub mod launch;
 pub mod library;
+mod link;
 pub mod manifest;
 pub mod receive;
 pub mod session;
 mod shm;
 pub mod slots;
 pub mod supervisor;
+pub mod worker;
 
 pub use feed::{FeedError, Feeder, Packet};
 pub use iotdec_wire::msg::{PacketDone, packet_flags};
@@ -29,5 +31,6 @@ pub use iotdec_wire::picture::{Colour, MAX_PLANES, Picture, PixelFormat, Rect};
 pub use launch::{Launch, LaunchError, Overrides};
 pub use manifest::Manifest;
 pub use receive::{Event, Frame, Receiver};
-pub use session::{Loss, StartError, StartProblem, Worker, start};
+pub use session::{StartError, StartProblem, start};
 pub use slots::{Lease, SlotPolicy};
+pub use worker::{Loss, Worker};

@@ -134,6 +134,13 @@ impl Manifest {
     }
 }
 
+/// Where the distribution's package keeps manifests and, if any, a sysroot.
+pub fn data_directory() -> PathBuf {
+    option_env!("IOTDEC_DATADIR")
+        .unwrap_or("/usr/local/share/iotdec")
+        .into()
+}
+
 /// The directories that hold manifests, the most particular first.
 pub fn search_path() -> Vec<PathBuf> {
     let listed = env::var_os(PATH_VARIABLE).unwrap_or_default();
@@ -142,7 +149,7 @@ pub fn search_path() -> Vec<PathBuf> {
         .or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".local/share")));
     env::split_paths(&listed)
         .chain(user.map(|data| data.join("iotdec/decoders")))
-        .chain([crate::launch::data_directory().join("decoders")])
+        .chain([data_directory().join("decoders")])
         .filter(|directory| !directory.as_os_str().is_empty())
         .collect()
 }

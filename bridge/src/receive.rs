@@ -1,8 +1,8 @@
 //! Guest to host: pictures and reports, validated.
 
-use crate::feed::NAP;
-use crate::session::{Link, Loss, Worker};
+use crate::link::{Link, NAP};
 use crate::slots::Lease;
+use crate::worker::{Loss, Worker};
 use bytemuck::Pod;
 use iotdec_wire::msg::{Drain, Event as Kind, FrameRecord, PacketDone, SlotsNeeded, frame_flags};
 use iotdec_wire::picture::Picture;

@@ -6,11 +6,13 @@
 
 use crate::feed::Feeder;
 use crate::launch::{Launch, LaunchError};
+use crate::link::Link;
 use crate::receive::Receiver;
 use crate::shm::ControlBlock;
 use crate::slots::{SlotPolicy, SlotPool};
 use crate::supervisor::{LogSink, Obituary, Supervisor};
-use iotdec_wire::layout::{Control, MAGIC, RingSizes, VERSION};
+use crate::worker::Worker;
+use iotdec_wire::layout::{MAGIC, RingSizes, VERSION};
 use iotdec_wire::msg::{Greeting, GreetingHead, Hello, MAX_GREETING, Refusal};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
@@ -20,13 +22,8 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// How long a killed worker may take to be reaped before its end is reported
-/// without its last words.
-const REAP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why a worker was not started.
 #[derive(Debug, thiserror::Error)]
@@ -98,143 +95,6 @@ fn describe_refusal(refusal: Refusal, text: &str) -> String {
     }
 }
 
-/// Why a running worker is no more.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum Loss {
-    /// Its process ended.
-    #[error("the worker {0}")]
-    Died(Obituary),
-    /// It said that it cannot go on.
-    #[error("the decoder failed: {0}")]
-    Fault(String),
-    /// It wrote what no correct worker writes, and was killed.
-    #[error("the worker was killed: {0}")]
-    Misbehaved(String),
-}
-
-/// What both threads of a session and its supervisor share.
-#[derive(Debug)]
-pub(crate) struct Link {
-    block: ControlBlock,
-    dead: AtomicBool,
-    verdict: OnceLock<String>,
-}
-
-impl Link {
-    pub(crate) fn control(&self) -> &Control {
-        self.block.control()
-    }
-
-    pub(crate) fn is_dead(&self) -> bool {
-        self.dead.load(Ordering::Acquire)
-    }
-
-    /// Declares the session over and wakes whoever waits for the worker.
-    pub(crate) fn hang_up(&self) {
-        self.dead.store(true, Ordering::Release);
-        self.wake();
-    }
-
-    /// The same, for a reason of our own.
-    pub(crate) fn give_up(&self, verdict: String) {
-        let _ = self.verdict.set(verdict);
-        self.hang_up();
-    }
-
-    /// Makes the two threads ask again whether they should stop waiting.
-    pub(crate) fn wake(&self) {
-        self.control().commands.space.0.ring();
-        self.control().events.data.0.ring();
-    }
-}
-
-/// A running worker. It is killed when the last reference goes.
-#[derive(Debug)]
-pub struct Worker {
-    pub(crate) link: Arc<Link>,
-    pub(crate) pool: Arc<SlotPool>,
-    pub(crate) ring_full_waits: AtomicU64,
-    supervisor: Supervisor,
-    epoch: AtomicU32,
-    library_version: String,
-}
-
-impl Worker {
-    /// What the library says of itself, such as "libde265 1.0.11".
-    pub fn library_version(&self) -> &str {
-        &self.library_version
-    }
-
-    /// The process id of the emulator.
-    pub fn pid(&self) -> i32 {
-        self.supervisor.pid()
-    }
-
-    /// Flushes so far; what is fed now and comes back with a smaller one is stale.
-    pub fn epoch(&self) -> u32 {
-        self.epoch.load(Ordering::Acquire)
-    }
-
-    /// Makes everything fed so far stale: the guest drops it, resets the decoder
-    /// before the next packet, and no longer waits for slots. Does not block.
-    pub fn flush(&self) {
-        let epoch = self.epoch.fetch_add(1, Ordering::AcqRel) + 1;
-        let control = self.link.control();
-        control.epoch.0.store(epoch, Ordering::Release);
-        control.slot_bell.0.ring();
-    }
-
-    /// Makes the feeder and the receiver ask their `stop` conditions again.
-    pub fn wake(&self) {
-        self.link.wake();
-    }
-
-    /// Kills the process. Feeder and receiver then report the loss.
-    pub fn kill(&self) {
-        self.supervisor.kill();
-    }
-
-    /// Tells how many frames downstream holds in ordinary operation, so that as
-    /// many more slots are provided.
-    pub fn set_downstream_need(&self, frames: usize) {
-        self.pool.set_downstream_need(frames);
-    }
-
-    /// Whether so many frames are downstream that the decoder may soon find no
-    /// slot: the time to copy frames out and give their slots back.
-    pub fn slots_are_scarce(&self) -> bool {
-        self.pool.is_scarce()
-    }
-
-    /// Number of frame slots there are now.
-    pub fn slot_count(&self) -> usize {
-        self.pool.count()
-    }
-
-    /// How often the feeder found the command ring full.
-    pub fn ring_full_waits(&self) -> u64 {
-        self.ring_full_waits.load(Ordering::Relaxed)
-    }
-
-    /// Ends the session because the worker did something impossible.
-    pub(crate) fn condemn(&self, why: String) -> Loss {
-        self.link.give_up(why);
-        self.supervisor.kill();
-        self.loss()
-    }
-
-    /// Why the session is over, once it is.
-    pub(crate) fn loss(&self) -> Loss {
-        if let Some(verdict) = self.link.verdict.get() {
-            return Loss::Misbehaved(verdict.clone());
-        }
-        match self.supervisor.obituary(REAP_TIMEOUT) {
-            Some(obituary) => Loss::Died(obituary),
-            None => Loss::Misbehaved("it does not end although it was killed".into()),
-        }
-    }
-}
-
 /// Starts a worker and waits until its decoder is ready.
 pub fn start(
     launch: &Launch,
@@ -263,11 +123,7 @@ fn try_start(
     )
     .map_err(|errno| failed("making a socket pair")(errno.into()))?;
 
-    let link = Arc::new(Link {
-        block,
-        dead: AtomicBool::new(false),
-        verdict: OnceLock::new(),
-    });
+    let link = Arc::new(Link::new(block));
     let mut command = launch.command();
     command
         .args(launch.worker_arguments("serve"))
@@ -288,14 +144,8 @@ fn try_start(
     // SAFETY: the block is mapped while `link` lives, and these are its host's only
     // ends: `block` was made above.
     let (commands, events) = unsafe { sizes.host_ends(link.block.base(), link.clone()) };
-    let worker = Arc::new(Worker {
-        pool: Arc::new(SlotPool::new(link.clone(), ours, policy)),
-        link,
-        ring_full_waits: AtomicU64::new(0),
-        supervisor,
-        epoch: AtomicU32::new(0),
-        library_version,
-    });
+    let pool = Arc::new(SlotPool::new(link.clone(), ours, policy));
+    let worker = Arc::new(Worker::new(link, pool, supervisor, library_version));
     let feeder = Feeder::new(worker.clone(), commands);
     let receiver = Receiver::new(worker.clone(), events);
     Ok((worker, feeder, receiver))
@@ -379,7 +229,7 @@ impl Handshake<'_> {
 
     /// The socket is closed: the worker is gone, or as good as.
     fn died(&self) -> StartProblem {
-        match self.supervisor.obituary(REAP_TIMEOUT) {
+        match self.supervisor.obituary() {
             Some(obituary) => StartProblem::Died {
                 qemu: self.launch.qemu.clone(),
                 obituary,

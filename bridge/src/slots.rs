@@ -5,7 +5,7 @@
 //! the same to the guest, and what the guest writes there is never relied upon:
 //! at worst a hostile guest spoils its own pictures.
 
-use crate::session::Link;
+use crate::link::Link;
 use crate::shm;
 use iotdec_wire::msg::{Greeting, SlotGrant};
 use iotdec_wire::slots::MAX_SLOTS;

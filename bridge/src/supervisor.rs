@@ -18,7 +18,11 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, ChildStderr, Command, ExitStatus};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
+/// How long a killed process may take to be reaped before its end is reported
+/// without its last words.
+const REAP_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest line of a worker's stderr that is passed on whole.
 const MAX_LINE: usize = 4096;
 /// Lines kept to explain a death with.
@@ -134,10 +138,10 @@ impl Supervisor {
         let _ = pidfd_send_signal(&*self.pidfd, rustix::process::Signal::KILL);
     }
 
-    /// How the process ended, waiting at most `timeout` for that.
-    pub(crate) fn obituary(&self, timeout: std::time::Duration) -> Option<Obituary> {
+    /// How the process ended. Called when it is ending; `None` if it takes too long.
+    pub(crate) fn obituary(&self) -> Option<Obituary> {
         // Disconnected or timed out: either way the note is there or is not.
-        let _ = self.ended.recv_timeout(timeout);
+        let _ = self.ended.recv_timeout(REAP_TIMEOUT);
         self.obituary.lock().expect("not poisoned").clone()
     }
 }

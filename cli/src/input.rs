@@ -31,7 +31,7 @@ pub fn resolve(named: Option<&Path>) -> Result<PathBuf, Failure> {
 
 fn sample() -> Result<PathBuf, Failure> {
     let directory = env::var_os("IOTDEC_SAMPLES").map_or_else(
-        || iotdec_bridge::launch::data_directory().join("samples"),
+        || iotdec_bridge::manifest::data_directory().join("samples"),
         PathBuf::from,
     );
     let file = directory.join(SAMPLE);

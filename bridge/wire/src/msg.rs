@@ -4,34 +4,9 @@
 //! Every message is a plain struct without padding ([`bytemuck::Pod`] proves it)
 //! whose enumerations are numbers until they were checked.
 
+use crate::codes::wire_enum;
 use crate::picture::PictureRecord;
 use bytemuck::{Pod, Zeroable};
-
-/// Numbers that stand for an enumeration in shared memory.
-macro_rules! wire_enum {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $value:literal,)+ }) => {
-        $(#[$doc])*
-        #[repr(u32)]
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum $name { $($(#[$vdoc])* $variant = $value,)+ }
-
-        impl $name {
-            /// Its number on the wire.
-            pub const fn code(self) -> u32 {
-                self as u32
-            }
-
-            /// The variant of a number from the wire, if it is one.
-            pub const fn from_code(code: u32) -> Option<Self> {
-                match code {
-                    $($value => Some(Self::$variant),)+
-                    _ => None,
-                }
-            }
-        }
-    };
-}
-pub(crate) use wire_enum;
 
 wire_enum! {
     /// Kinds of records in the command ring.

@@ -1,6 +1,6 @@
 //! What a decoded picture looks like: format, planes, visible part, colour.
 
-use crate::msg::wire_enum;
+use crate::codes::wire_enum;
 use bytemuck::{Pod, Zeroable};
 
 /// Largest width or height of a picture, in pixels.
