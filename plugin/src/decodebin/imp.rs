@@ -339,8 +339,12 @@ impl ElementImpl for IotdecBin {
         &self,
         transition: gst::StateChange,
     ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
-        self.failed.store(false, Ordering::Relaxed);
-        if transition == gst::StateChange::NullToReady && lock(&self.parsebin).is_none() {
+        use gst::StateChange::{NullToReady, PausedToReady, ReadyToPaused};
+        // Not on the way down: that is where consequences of an error still come.
+        if matches!(transition, NullToReady | ReadyToPaused) {
+            self.failed.store(false, Ordering::Relaxed);
+        }
+        if transition == NullToReady && lock(&self.parsebin).is_none() {
             let made = self.make_parsebin().and_then(|parsebin| {
                 self.obj().add(&parsebin)?;
                 let sink = self
@@ -364,7 +368,7 @@ impl ElementImpl for IotdecBin {
             }
         }
         let result = self.parent_change_state(transition)?;
-        if transition == gst::StateChange::PausedToReady {
+        if transition == PausedToReady {
             self.forget_stream();
         }
         Ok(result)
