@@ -97,6 +97,22 @@ struct Place<K> {
 unsafe impl<K: Send> Send for Place<K> {}
 
 impl<K> Place<K> {
+    /// # Safety
+    /// `header` and `data` (`capacity` bytes, 8-byte aligned) are valid while `keep`
+    /// lives.
+    unsafe fn new(header: NonNull<RingHeader>, data: NonNull<u8>, capacity: u32, keep: K) -> Self {
+        assert!(
+            capacity.is_power_of_two() && (MIN_CAPACITY..=MAX_CAPACITY).contains(&capacity),
+            "ring capacity {capacity} is not a power of two within bounds"
+        );
+        Self {
+            header,
+            data,
+            capacity,
+            _keep: keep,
+        }
+    }
+
     fn header(&self) -> &RingHeader {
         // SAFETY: valid and aligned for as long as `_keep` lives (promised by the
         // caller of `new`), and made of atomics, so other processes may write it.
@@ -124,14 +140,6 @@ fn distance(newer: u32, older: u32, capacity: u32, peer: u32) -> Result<u32, Cor
     Ok(distance)
 }
 
-fn checked_capacity(capacity: u32) -> u32 {
-    assert!(
-        capacity.is_power_of_two() && (MIN_CAPACITY..=MAX_CAPACITY).contains(&capacity),
-        "ring capacity {capacity} is not a power of two within bounds"
-    );
-    capacity
-}
-
 /// The writing end.
 #[derive(Debug)]
 pub struct Producer<K> {
@@ -156,12 +164,8 @@ impl<K> Producer<K> {
         capacity: u32,
         keep: K,
     ) -> Self {
-        let place = Place {
-            header,
-            data,
-            capacity: checked_capacity(capacity),
-            _keep: keep,
-        };
+        // SAFETY: passed on from our caller.
+        let place = unsafe { Place::new(header, data, capacity, keep) };
         let tail = place.header().tail.0.load(Ordering::Relaxed);
         let cached_head = place.header().head.0.load(Ordering::Acquire); // (H)
         Self {
@@ -298,12 +302,8 @@ impl<K> Consumer<K> {
         capacity: u32,
         keep: K,
     ) -> Self {
-        let place = Place {
-            header,
-            data,
-            capacity: checked_capacity(capacity),
-            _keep: keep,
-        };
+        // SAFETY: passed on from our caller.
+        let place = unsafe { Place::new(header, data, capacity, keep) };
         let head = place.header().head.0.load(Ordering::Relaxed);
         Self {
             place,
