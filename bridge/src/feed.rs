@@ -2,7 +2,7 @@
 
 use crate::link::{Link, NAP};
 use crate::worker::{Loss, Worker};
-use iotdec_wire::msg::{Command, Drain, PacketHead};
+use iotdec_wire::msg::{Command, Drain, MAX_CODEC_DATA, PacketHead, StreamHead};
 use iotdec_wire::ring::{Producer, PushError};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -80,6 +80,20 @@ impl Feeder {
         parts.push(bytemuck::bytes_of(&head));
         parts.extend(data);
         self.push(Command::Packet, &parts, stop)
+    }
+
+    /// Tells the format of the packets that follow. `head.codec_data` is set to the
+    /// length of `codec_data`, of which [`MAX_CODEC_DATA`] bytes count.
+    pub fn stream(
+        &mut self,
+        mut head: StreamHead,
+        codec_data: &[u8],
+        stop: &mut dyn FnMut() -> bool,
+    ) -> Result<(), FeedError> {
+        let codec_data = &codec_data[..codec_data.len().min(MAX_CODEC_DATA)];
+        head.codec_data = codec_data.len() as u32;
+        let parts = [bytemuck::bytes_of(&head), codec_data];
+        self.push(Command::Stream, &parts, stop)
     }
 
     /// Orders the decoder to deliver everything it still holds; the answer is

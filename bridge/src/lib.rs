@@ -26,8 +26,12 @@ pub mod supervisor;
 pub mod worker;
 
 pub use feed::{FeedError, Feeder, Packet};
-pub use iotdec_wire::msg::{PacketDone, packet_flags};
-pub use iotdec_wire::picture::{Colour, MAX_PLANES, Picture, PixelFormat, Rect};
+pub use iotdec_wire::msg::{
+    MAX_CODEC_DATA, PacketDone, StreamHead, done_flags, packet_flags, stream_flags,
+};
+pub use iotdec_wire::picture::{
+    Colour, Light, MAX_PLANES, Picture, PixelFormat, Plane, Rect, scan,
+};
 pub use launch::{Launch, LaunchError, Overrides};
 pub use manifest::Manifest;
 pub use receive::{Event, Frame, Receiver};

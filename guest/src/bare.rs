@@ -86,7 +86,7 @@ fn feed<'a>(
 ) -> usize {
     let mut errors = 0;
     for (number, data) in (0..).zip(packets) {
-        if let Err(error) = decoder.decode(Packet { number, data }, tally) {
+        if let Err(error) = decoder.decode(Packet::new(number, data), tally) {
             errors += 1;
             eprintln!("packet {number}: {} ({})", error.text, error.code);
         }
@@ -161,12 +161,10 @@ pub fn visible_rows<'a>(frame: &Frame, bytes: &'a [u8]) -> impl Iterator<Item = 
         .picture
         .validate(bytes.len() as u64)
         .unwrap_or_else(|error| panic!("{error}: {:?}", frame.picture));
-    (0..picture.format.planes()).flat_map(move |plane| {
-        let (columns, rows) =
-            picture
-                .format
-                .plane_size(plane, picture.crop.width, picture.crop.height);
-        let len = (columns * picture.format.sample_bytes()) as usize;
+    let crop = picture.crop;
+    (0..picture.format.planes().len()).flat_map(move |plane| {
+        let (_, rows) = picture.format.plane_size(plane, crop.width, crop.height);
+        let len = picture.format.row_bytes(plane, crop.width) as usize;
         (0..rows as usize).map(move |row| {
             let start = picture.offset[plane] as usize + row * picture.stride[plane] as usize;
             &bytes[start..start + len]

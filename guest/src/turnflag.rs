@@ -50,8 +50,9 @@ pub fn run(args: &Args) -> Result<(), String> {
                 let data = unsafe {
                     std::slice::from_raw_parts(block.start().add(PACKET_OFFSET).as_ptr(), len)
                 };
-                let number = order.packet;
-                decoder.decode(Packet { number, data }, &mut ready)
+                decoder
+                    .decode(Packet::new(order.packet, data), &mut ready)
+                    .map(|_| ())
             }
             request::DRAIN => decoder.drain(&mut ready),
             request::MORE => Ok(()),
@@ -132,11 +133,11 @@ fn end_of(frame: &Frame) -> usize {
         .picture
         .validate(u64::from(u32::MAX))
         .expect("an adapter's picture");
-    let ends = (0..picture.format.planes()).map(|plane| {
+    let ends = (0..picture.format.planes().len()).map(|plane| {
         let crop = picture.crop;
-        let (columns, rows) = picture.format.plane_size(plane, crop.width, crop.height);
+        let (_, rows) = picture.format.plane_size(plane, crop.width, crop.height);
         let last_row = picture.offset[plane] + picture.stride[plane] * (rows - 1);
-        (last_row + columns * picture.format.sample_bytes()) as usize
+        (last_row + picture.format.row_bytes(plane, crop.width)) as usize
     });
     ends.max().unwrap_or(0)
 }

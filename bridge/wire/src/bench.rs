@@ -57,6 +57,8 @@ pub struct Exchange {
     /// Guest: what the picture looks like; its planes are where it says, from
     /// [`PICTURE_OFFSET`] on.
     pub picture: PictureRecord,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// The beginning of the block. All-zero is its initial state: the host's turn.

@@ -10,7 +10,7 @@ use core::ptr::NonNull;
 pub const MAGIC: u64 = u64::from_le_bytes(*b"iotdec\0\0");
 /// Counted up whenever anything in this crate changes what lies in shared memory
 /// or travels through it.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Offset of the command ring's bytes; the event ring's follow them.
 pub const DATA_OFFSET: usize = 8192;
 

@@ -17,6 +17,9 @@ wire_enum! {
         Drain = 2,
         /// No payload: leave.
         Stop = 3,
+        /// [`StreamHead`], then the container's `codec_data`: packets of another
+        /// format follow.
+        Stream = 4,
     }
 }
 
@@ -92,6 +95,37 @@ pub mod packet_flags {
     pub const SYNC_POINT: u32 = 1;
     /// Only parameter sets: no picture comes of it.
     pub const HEADERS: u32 = 1 << 1;
+    /// The host is late: a picture that no other refers to need not be decoded.
+    pub const MAY_SKIP: u32 = 1 << 2;
+}
+
+/// The format of the packets that follow, as the container or parser tells it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct StreamHead {
+    /// Bits of [`stream_flags`].
+    pub flags: u32,
+    /// Width in pixels, or 0.
+    pub width: u32,
+    /// Height in pixels, or 0.
+    pub height: u32,
+    /// Bits a pixel of the format's variant (BITMAPINFOHEADER), or 0.
+    pub depth: u32,
+    /// The variant of the format: a four-character code, first character in the low
+    /// byte, or 0.
+    pub fourcc: u32,
+    /// Bytes of `codec_data` that follow.
+    pub codec_data: u32,
+}
+
+/// Longest `codec_data`; that of real files has at most some kilobytes.
+pub const MAX_CODEC_DATA: usize = 64 << 10;
+
+/// Bits of [`StreamHead::flags`].
+pub mod stream_flags {
+    /// The input is live: every picture is wanted at once, in the order of
+    /// decoding if need be.
+    pub const LOW_DELAY: u32 = 1;
 }
 
 /// An order to drain, and its echo.
@@ -133,6 +167,8 @@ pub struct FrameRecord {
     pub generation: u32,
     /// What it looks like.
     pub picture: PictureRecord,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// Bits of [`FrameRecord::flags`].
@@ -155,8 +191,20 @@ pub struct PacketDone {
     pub decode_us: u32,
     /// 0, or the decoder's own error number.
     pub error: i32,
+    /// Packets that the decoder takes before it gives out the picture of the first,
+    /// as far as it knows.
+    pub delay: u32,
+    /// Bits of [`done_flags`].
+    pub flags: u32,
     /// Zero.
     pub reserved: u32,
+}
+
+/// Bits of [`PacketDone::flags`].
+pub mod done_flags {
+    /// No picture of this packet is shown: it is hidden, or it was skipped as
+    /// [`super::packet_flags::MAY_SKIP`] allows.
+    pub const NO_PICTURE: u32 = 1;
 }
 
 /// First message of each side on the socket.

@@ -1,7 +1,7 @@
 //! Copying a picture into a slot, for libraries that keep theirs.
 
 use crate::slots::{Lease, SlotPool};
-use iotdec_wire::picture::{Colour, PictureRecord, PixelFormat, Rect, arrange};
+use iotdec_wire::picture::{Colour, MAX_PLANES, PictureRecord, PixelFormat, arrange};
 use std::sync::Arc;
 
 /// Rows begin at multiples of this many bytes, which SIMD code likes.
@@ -14,9 +14,9 @@ pub struct Foreign {
     pub width: u32,
     pub height: u32,
     /// Where each plane of the visible part starts.
-    pub planes: [*const u8; 3],
+    pub planes: [*const u8; MAX_PLANES],
     /// From row to row, in bytes.
-    pub stride: [usize; 3],
+    pub stride: [usize; MAX_PLANES],
     pub colour: Colour,
 }
 
@@ -31,9 +31,9 @@ impl Foreign {
         let (offset, stride, size) = place(self.format, width, height);
         let mut lease = slots.clone().acquire(size.into(), 1)?;
         let target = lease.bytes_mut();
-        for plane in 0..self.format.planes() {
-            let (columns, rows) = self.format.plane_size(plane, width, height);
-            let len = (columns * self.format.sample_bytes()) as usize;
+        for plane in 0..self.format.planes().len() {
+            let (_, rows) = self.format.plane_size(plane, width, height);
+            let len = self.format.row_bytes(plane, width) as usize;
             let starts = (offset[plane] as usize..).step_by(stride[plane] as usize);
             for (row, start) in (0..rows as usize).zip(starts) {
                 // SAFETY: a row of the plane, by the caller's promise.
@@ -45,18 +45,8 @@ impl Foreign {
             }
         }
         let picture = PictureRecord {
-            format: self.format.code(),
-            width,
-            height,
-            crop: Rect {
-                x: 0,
-                y: 0,
-                width,
-                height,
-            },
-            offset,
-            stride,
             colour: self.colour,
+            ..PictureRecord::new(self.format, (width, height), offset, stride)
         };
         Some((picture, lease))
     }
@@ -82,8 +72,8 @@ mod tests {
             format: PixelFormat::I420,
             width: 5,
             height: 3,
-            planes: [0, 64, 128].map(|start| memory[start..].as_ptr()),
-            stride: [16, 8, 8],
+            planes: [0, 64, 128, 0].map(|start| memory[start..].as_ptr()),
+            stride: [16, 8, 8, 0],
             colour: Colour::default(),
         };
         let slots: Arc<dyn SlotPool> = LocalSlots::new();

@@ -11,7 +11,7 @@ mod openh264;
 
 use crate::library::Library;
 use crate::slots::{Lease, SlotPool};
-use iotdec_wire::msg::Refusal;
+use iotdec_wire::msg::{Refusal, StreamHead, packet_flags, stream_flags};
 use iotdec_wire::picture::PictureRecord;
 use std::sync::Arc;
 
@@ -35,8 +35,25 @@ pub trait Decoder {
     /// Name and version of the library.
     fn version(&self) -> String;
 
+    /// Packets of this format follow. Everything before was drained. For formats
+    /// that describe themselves there is nothing to do.
+    fn begin(&mut self, stream: &Stream<'_>) -> Result<(), DecodeError> {
+        let _ = stream;
+        Ok(())
+    }
+
     /// Decodes one packet, and gives every picture that is ready to `output`.
-    fn decode(&mut self, packet: Packet<'_>, output: &mut dyn Output) -> Result<(), DecodeError>;
+    fn decode(
+        &mut self,
+        packet: Packet<'_>,
+        output: &mut dyn Output,
+    ) -> Result<Decoded, DecodeError>;
+
+    /// Packets it takes, as far as it knows, before it gives out the picture of the
+    /// first: its reordering, and what its threads hold.
+    fn delay(&self) -> u32 {
+        0
+    }
 
     /// Gives every remaining picture to `output`. Decoding can go on afterwards.
     fn drain(&mut self, output: &mut dyn Output) -> Result<(), DecodeError>;
@@ -46,13 +63,57 @@ pub trait Decoder {
     fn flush(&mut self);
 }
 
+/// What is known of a stream before its first packet.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stream<'a> {
+    /// Size and variant of the format, and how it is wanted.
+    pub head: StreamHead,
+    /// What the container keeps apart from the packets.
+    pub codec_data: &'a [u8],
+}
+
+impl Stream<'_> {
+    /// Every picture is wanted at once.
+    pub fn is_low_delay(&self) -> bool {
+        self.head.flags & stream_flags::LOW_DELAY != 0
+    }
+}
+
 /// One access unit.
 #[derive(Clone, Copy, Debug)]
 pub struct Packet<'a> {
     /// Pictures decoded from it carry this number.
     pub number: u64,
+    /// Bits of [`iotdec_wire::msg::packet_flags`].
+    pub flags: u32,
     /// The bitstream.
     pub data: &'a [u8],
+}
+
+impl<'a> Packet<'a> {
+    /// An access unit of which nothing is known.
+    pub fn new(number: u64, data: &'a [u8]) -> Self {
+        Self {
+            number,
+            flags: 0,
+            data,
+        }
+    }
+
+    /// The host is late: if no other picture refers to this one, it need not be
+    /// decoded.
+    pub fn may_be_skipped(&self) -> bool {
+        self.flags & packet_flags::MAY_SKIP != 0
+    }
+}
+
+/// What came of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decoded {
+    /// A picture, which came out or will, as far as is known.
+    Picture,
+    /// Nothing that is ever shown: a hidden picture, headers, or it was skipped.
+    Nothing,
 }
 
 /// A picture in a slot.

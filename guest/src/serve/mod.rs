@@ -1,7 +1,7 @@
 //! Decoding for the host: greeting, then commands in and events out.
 
 use crate::args::Args;
-use crate::decoder::{self, DecodeError, Decoder, Frame, Options, Output, Packet};
+use crate::decoder::{self, DecodeError, Decoded, Decoder, Frame, Options, Output, Packet, Stream};
 use crate::packets::Assembler;
 use crate::session::{Commands, Gone, PATIENCE, Session, is_before};
 use crate::slots::Lease;
@@ -10,7 +10,7 @@ use crate::socket::{Received, Socket};
 use iotdec_wire::layout::{MAGIC, VERSION};
 use iotdec_wire::msg::{
     Command, Drain, Event, FrameRecord, Greeting, GreetingHead, Hello, MAX_GREETING, PacketDone,
-    Refusal, frame_flags,
+    PacketHead, Refusal, StreamHead, done_flags, frame_flags,
 };
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::sync::Arc;
@@ -138,7 +138,7 @@ fn serve(session: &Session, mut commands: Commands, decoder: Box<dyn Decoder>) -
                     .add(payload)
                     .map_err(|bad| Stop::Fault(bad.0.to_owned()))?;
                 if let Some((head, data)) = packet {
-                    server.packet(head.epoch, head.number, data)?;
+                    server.packet(&head, data)?;
                 }
             }
             Some(Command::Drain) => {
@@ -146,6 +146,7 @@ fn serve(session: &Session, mut commands: Commands, decoder: Box<dyn Decoder>) -
                     .map_err(|error| Stop::Fault(format!("drain: {error}")))?;
                 server.drain(drain)?;
             }
+            Some(Command::Stream) => server.stream(payload)?,
             Some(Command::Stop) => return Ok(()),
             None => return Err(Stop::Fault(format!("unknown command {}", record.kind()))),
         }
@@ -159,14 +160,39 @@ struct Server<'a> {
 }
 
 impl Server<'_> {
-    fn packet(&mut self, epoch: u32, number: u64, data: &[u8]) -> Result<(), Stop> {
+    fn stream(&mut self, payload: &[u8]) -> Result<(), Stop> {
+        let (head, rest) = payload
+            .split_at_checked(size_of::<StreamHead>())
+            .ok_or_else(|| Stop::Fault("stream: cut short".to_owned()))?;
+        let head: StreamHead = bytemuck::pod_read_unaligned(head);
+        let codec_data = rest
+            .get(..head.codec_data as usize)
+            .ok_or_else(|| Stop::Fault("stream: codec data cut short".to_owned()))?;
+        let begun = self.decoder.begin(&Stream { head, codec_data });
+        begun.map_err(|error| Stop::Fault(format!("stream: {} ({})", error.text, error.code)))
+    }
+
+    fn packet(&mut self, head: &PacketHead, data: &[u8]) -> Result<(), Stop> {
+        let PacketHead {
+            number,
+            epoch,
+            flags,
+            ..
+        } = *head;
         if !self.enter(epoch) {
             return Ok(());
         }
         let mut poster = Poster::new(self.session, epoch);
         let waited = self.session.waited();
         let start = Instant::now();
-        let result = self.decoder.decode(Packet { number, data }, &mut poster);
+        let result = {
+            let packet = Packet {
+                number,
+                flags,
+                data,
+            };
+            self.decoder.decode(packet, &mut poster)
+        };
         let waited = self.session.waited() - waited;
         let spent = start.elapsed().saturating_sub(waited);
         poster.result?;
@@ -175,6 +201,11 @@ impl Server<'_> {
             epoch,
             decode_us: spent.as_micros().try_into().unwrap_or(u32::MAX),
             error: result.as_ref().err().map_or(0, |error| error.code),
+            delay: self.decoder.delay(),
+            flags: match result {
+                Ok(Decoded::Nothing) => done_flags::NO_PICTURE,
+                _ => 0,
+            },
             reserved: 0,
         };
         if let Err(DecodeError { code, text, fatal }) = result {
@@ -260,6 +291,7 @@ impl Output for Poster<'_> {
             slot: lease.index(),
             generation: lease.generation(),
             picture: frame.picture,
+            reserved: 0,
         };
         self.result = self
             .session

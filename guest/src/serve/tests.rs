@@ -7,7 +7,7 @@ use crate::session::PATIENCE;
 use crate::slots::{Lease, SlotPool};
 use iotdec_wire::layout::{Control, RingSizes};
 use iotdec_wire::msg::{PacketHead, SlotGrant, SlotsNeeded};
-use iotdec_wire::picture::{Colour, PictureRecord, PixelFormat, Rect};
+use iotdec_wire::picture::{PictureRecord, PixelFormat};
 use iotdec_wire::ring::{Consumer, Producer};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::thread::JoinHandle;
@@ -189,30 +189,21 @@ impl Decoder for Copier {
         "copier".to_owned()
     }
 
-    fn decode(&mut self, packet: Packet<'_>, output: &mut dyn Output) -> Result<(), DecodeError> {
+    fn decode(
+        &mut self,
+        packet: Packet<'_>,
+        output: &mut dyn Output,
+    ) -> Result<Decoded, DecodeError> {
         self.drain(output)?;
         let len = packet.data.len() as u32;
         let Some(mut lease) = self.slots.clone().acquire(len.into(), 2) else {
-            return Ok(());
+            return Ok(Decoded::Nothing);
         };
         lease.bytes_mut()[..packet.data.len()].copy_from_slice(packet.data);
-        let picture = PictureRecord {
-            format: PixelFormat::Gray8.code(),
-            width: len,
-            height: 1,
-            crop: Rect {
-                x: 0,
-                y: 0,
-                width: len,
-                height: 1,
-            },
-            offset: [0; 4],
-            stride: [len; 4],
-            colour: Colour::default(),
-        };
+        let picture = PictureRecord::new(PixelFormat::Gray8, (len, 1), [0; 4], [len; 4]);
         self.held = Some((packet.number, lease, picture));
         match packet.data[0] {
-            0 => Ok(()),
+            0 => Ok(Decoded::Picture),
             code => Err(DecodeError {
                 code: code.into(),
                 text: "as ordered".to_owned(),

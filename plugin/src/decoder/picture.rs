@@ -3,7 +3,7 @@
 use gst_video::{VideoFormat, VideoInfo};
 use iotdec_bridge::{Colour, Picture, PixelFormat};
 
-const FORMATS: [(PixelFormat, VideoFormat); 10] = [
+const FORMATS: [(PixelFormat, VideoFormat); 36] = [
     (PixelFormat::Gray8, VideoFormat::Gray8),
     (PixelFormat::I420, VideoFormat::I420),
     (PixelFormat::I422, VideoFormat::Y42b),
@@ -14,6 +14,32 @@ const FORMATS: [(PixelFormat, VideoFormat); 10] = [
     (PixelFormat::I420P12, VideoFormat::I42012le),
     (PixelFormat::I422P12, VideoFormat::I42212le),
     (PixelFormat::I444P12, VideoFormat::Y44412le),
+    (PixelFormat::Gbr8, VideoFormat::Gbr),
+    (PixelFormat::GbrP10, VideoFormat::Gbr10le),
+    (PixelFormat::GbrP12, VideoFormat::Gbr12le),
+    (PixelFormat::Gbra8, VideoFormat::Gbra),
+    (PixelFormat::Nv12, VideoFormat::Nv12),
+    (PixelFormat::Nv21, VideoFormat::Nv21),
+    (PixelFormat::P010, VideoFormat::P01010le),
+    (PixelFormat::I411, VideoFormat::Y41b),
+    (PixelFormat::I410, VideoFormat::Yuv9),
+    (PixelFormat::I420A, VideoFormat::A420),
+    (PixelFormat::Gray16, VideoFormat::Gray16Le),
+    (PixelFormat::I444P16, VideoFormat::Y44416le),
+    (PixelFormat::Yuy2, VideoFormat::Yuy2),
+    (PixelFormat::Uyvy, VideoFormat::Uyvy),
+    (PixelFormat::Rgb, VideoFormat::Rgb),
+    (PixelFormat::Bgr, VideoFormat::Bgr),
+    (PixelFormat::Rgba, VideoFormat::Rgba),
+    (PixelFormat::Bgra, VideoFormat::Bgra),
+    (PixelFormat::Argb, VideoFormat::Argb),
+    (PixelFormat::Abgr, VideoFormat::Abgr),
+    (PixelFormat::Rgbx, VideoFormat::Rgbx),
+    (PixelFormat::Bgrx, VideoFormat::Bgrx),
+    (PixelFormat::Xrgb, VideoFormat::Xrgb),
+    (PixelFormat::Xbgr, VideoFormat::Xbgr),
+    (PixelFormat::Rgb16, VideoFormat::Rgb16),
+    (PixelFormat::Rgb15, VideoFormat::Rgb15),
 ];
 
 /// GStreamer's name for a sample format, if it has one: 1.22 has none for luma of
@@ -108,7 +134,7 @@ fn colorimetry(colour: Colour) -> Option<gst_video::VideoColorimetry> {
 /// Whether the picture lies in its slot just as downstream assumes when it knows
 /// only the caps.
 pub(crate) fn is_default_layout(picture: &Picture, info: &VideoInfo) -> bool {
-    let planes = picture.format.planes();
+    let planes = picture.format.planes().len();
     let same_offset = |plane: usize| picture.offset[plane] as usize == info.offset()[plane];
     let same_stride = |plane: usize| picture.stride[plane] as i32 == info.stride()[plane];
     (0..planes).all(|plane| same_offset(plane) && same_stride(plane))
@@ -120,7 +146,7 @@ pub(crate) fn buffer(
     picture: &Picture,
     format: VideoFormat,
 ) -> Result<gst::Buffer, gst::glib::BoolError> {
-    let planes = picture.format.planes();
+    let planes = picture.format.planes().len();
     let offset = picture.offset.map(|offset| offset as usize);
     let stride = picture.stride.map(|stride| stride as i32);
     let mut buffer = gst::Buffer::new();
@@ -188,7 +214,18 @@ mod tests {
         for (format, theirs) in FORMATS {
             assert_eq!(video_format(format), Some(theirs));
             let info = VideoInfo::builder(theirs, 64, 64).build().unwrap();
-            assert_eq!(info.comp_depth(0), format.depth());
+            assert_eq!(
+                info.n_planes() as usize,
+                format.planes().len(),
+                "{theirs:?}"
+            );
+            let mut offset = 0;
+            for plane in 0..format.planes().len() {
+                let row = format.row_bytes(plane, 64) as usize;
+                assert_eq!(info.stride()[plane] as usize, row, "{theirs:?}");
+                assert_eq!(info.offset()[plane], offset, "{theirs:?}");
+                offset += row * format.plane_size(plane, 64, 64).1 as usize;
+            }
             assert!(info.to_caps().unwrap().can_intersect(&raw_caps()));
         }
     }

@@ -7,6 +7,8 @@ pub struct Unit {
     pub kind: u8,
     /// `nuh_layer_id`; 0 is the base layer.
     pub layer: u8,
+    /// `nuh_temporal_id_plus1`.
+    pub temporal_id_plus_1: u8,
     /// A slice, and the first of its picture.
     pub begins_picture: bool,
 }
@@ -21,6 +23,7 @@ impl Unit {
         Self {
             kind,
             layer: (nal[0] & 1) << 5 | nal.get(1).map_or(0, |byte| byte >> 3),
+            temporal_id_plus_1: nal.get(1).map_or(0, |byte| byte & 7),
             begins_picture: kind < 32 && nal.get(2).is_some_and(|byte| byte & 0x80 != 0),
         }
     }
@@ -28,6 +31,12 @@ impl Unit {
     /// A part of a picture.
     pub fn is_slice(self) -> bool {
         self.kind < 32
+    }
+
+    /// A slice of a picture that no other of its temporal sub-layer refers to
+    /// (HEVC, 7.4.2.2: the even types up to `RSV_VCL_N14`).
+    pub fn is_sub_layer_non_reference(self) -> bool {
+        self.kind < 16 && self.kind.is_multiple_of(2)
     }
 
     /// Needs no other picture: IDR, BLA, CRA and what is reserved for more.

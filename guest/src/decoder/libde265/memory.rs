@@ -3,7 +3,7 @@
 use super::api::{Api, Context, Image, ImageAllocation, ImageSpec};
 use crate::decoder::copy::place;
 use crate::slots::{Lease, SlotPool};
-use iotdec_wire::picture::{Colour, PictureRecord, PixelFormat, Rect};
+use iotdec_wire::picture::{PictureRecord, PixelFormat, Rect};
 use std::ffi::{c_int, c_void};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -117,18 +117,13 @@ unsafe extern "C" fn get_buffer(
                 None
             })?;
         let record = PictureRecord {
-            format: format.code(),
-            width,
-            height,
             crop: Rect {
                 x: spec.crop_left as u32,
                 y: spec.crop_top as u32,
                 width: spec.visible_width as u32,
                 height: spec.visible_height as u32,
             },
-            offset,
-            stride,
-            colour: Colour::default(),
+            ..PictureRecord::new(format, (width, height), offset, stride)
         };
         Some((lease, record))
     });

@@ -16,7 +16,7 @@ mod memory;
 mod show;
 
 use super::damage::Damage;
-use super::{Adapter, DecodeError, Decoder, OpenError, Opened, Options, Output, Packet};
+use super::{Adapter, DecodeError, Decoded, Decoder, OpenError, Opened, Options, Output, Packet};
 use crate::annexb::nal_units;
 use crate::library::Library;
 use crate::slots::SlotPool;
@@ -49,6 +49,9 @@ struct De265 {
     damage: Damage,
     /// The packet being decoded.
     packet: u64,
+    /// The highest temporal sub-layer seen: nothing refers to its non-reference
+    /// pictures.
+    top_sub_layer: u8,
 }
 
 fn open(library: &Library, slots: Arc<dyn SlotPool>, options: &Options) -> Opened {
@@ -83,6 +86,7 @@ fn open(library: &Library, slots: Arc<dyn SlotPool>, options: &Options) -> Opene
         headers: ParameterSets::default(),
         damage: Damage::default(),
         packet: 0,
+        top_sub_layer: 0,
     }))
 }
 
@@ -161,7 +165,11 @@ impl Decoder for De265 {
         format!("libde265 {}", version.to_string_lossy())
     }
 
-    fn decode(&mut self, packet: Packet<'_>, output: &mut dyn Output) -> Result<(), DecodeError> {
+    fn decode(
+        &mut self,
+        packet: Packet<'_>,
+        output: &mut dyn Output,
+    ) -> Result<Decoded, DecodeError> {
         let mut result = api::OK;
         self.packet = packet.number;
         let units: Vec<_> = nal_units(packet.data)
@@ -172,6 +180,15 @@ impl Decoder for De265 {
             .filter(|(_, unit)| unit.layer == 0)
             .filter(|(nal, unit)| !self.headers.is_repeated(unit.kind, nal))
             .collect();
+        if let Some((_, slice)) = units.iter().find(|(_, unit)| unit.is_slice()) {
+            self.top_sub_layer = self.top_sub_layer.max(slice.temporal_id_plus_1);
+            if packet.may_be_skipped()
+                && slice.is_sub_layer_non_reference()
+                && slice.temporal_id_plus_1 == self.top_sub_layer
+            {
+                return Ok(Decoded::Nothing);
+            }
+        }
         for (at, (nal, unit)) in units.iter().enumerate() {
             if unit.begins_picture && unit.is_cut() {
                 // Changes no order here, and catches up with pictures that damaged
@@ -208,10 +225,10 @@ impl Decoder for De265 {
         }
         // What went wrong for want of a slot is being flushed.
         if self.hooks.starved.swap(false, Ordering::Relaxed) {
-            return Ok(());
+            return Ok(Decoded::Picture);
         }
         if result == api::OK {
-            return Ok(());
+            return Ok(Decoded::Picture);
         }
         Err(self.error(result))
     }

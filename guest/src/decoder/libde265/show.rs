@@ -7,7 +7,7 @@ use crate::decoder::copy::Foreign;
 use crate::decoder::{Frame, Output};
 use crate::slots::Lease;
 use iotdec_wire::msg::frame_flags;
-use iotdec_wire::picture::{Colour, PictureRecord, PixelFormat};
+use iotdec_wire::picture::{Colour, MAX_PLANES, PictureRecord, PixelFormat};
 use std::ffi::c_int;
 
 impl De265 {
@@ -81,9 +81,9 @@ impl De265 {
             eprintln!("libde265: pictures of {depth} bits can't be shown");
             return None;
         };
-        let mut planes = [std::ptr::null(); 3];
-        let mut stride = [0; 3];
-        for plane in 0..format.planes() {
+        let mut planes = [std::ptr::null(); MAX_PLANES];
+        let mut stride = [0; MAX_PLANES];
+        for plane in 0..format.planes().len() {
             let mut step = 0;
             // SAFETY: as above.
             planes[plane] =

@@ -47,6 +47,8 @@ pub struct Contents {
     pub slices: bool,
     /// The picture needs no other.
     pub idr: bool,
+    /// Other pictures may need it (`nal_ref_idc`).
+    pub reference: bool,
 }
 
 impl Contents {
@@ -59,6 +61,7 @@ impl Contents {
                     return Self {
                         slices: true,
                         idr: kind == 5,
+                        reference: nal[0] & 0x60 != 0,
                     };
                 }
                 7 | 8 | 15 => headers.note(nal),
@@ -77,7 +80,7 @@ mod tests {
     fn access_units_are_looked_through_to_their_first_slice() {
         let mut headers = Headers::default();
         let mut of = |data: &[u8]| {
-            let Contents { slices, idr } = Contents::of(data, &mut headers);
+            let Contents { slices, idr, .. } = Contents::of(data, &mut headers);
             (slices, idr)
         };
         assert_eq!(of(&[0, 0, 1, 0x67, 1, 0, 0, 1, 0x65, 9]), (true, true));

@@ -15,13 +15,16 @@ mod headers;
 
 use super::copy::Foreign;
 use super::damage::Damage;
-use super::{Adapter, DecodeError, Decoder, Frame, OpenError, Opened, Options, Output, Packet};
+use super::{
+    Adapter, DecodeError, Decoded, Decoder, Frame, OpenError, Opened, Options, Output, Packet,
+    Stream,
+};
 use crate::library::Library;
 use crate::slots::SlotPool;
 use api::{Api, BufferInfo, DecodingParam, Object, Version, state};
 use headers::{Contents, Headers};
 use iotdec_wire::msg::frame_flags;
-use iotdec_wire::picture::{Colour, PixelFormat};
+use iotdec_wire::picture::{Colour, MAX_PLANES, PixelFormat};
 use std::ffi::{c_int, c_uchar};
 use std::sync::Arc;
 
@@ -48,6 +51,8 @@ struct OpenH264 {
     slots: Arc<dyn SlotPool>,
     headers: Headers,
     damage: Damage,
+    /// Nothing waits for its turn.
+    low_delay: bool,
 }
 
 fn open(library: &Library, slots: Arc<dyn SlotPool>, options: &Options) -> Opened {
@@ -78,6 +83,7 @@ fn open(library: &Library, slots: Arc<dyn SlotPool>, options: &Options) -> Opene
         slots,
         headers: Headers::default(),
         damage: Damage::default(),
+        low_delay: false,
     }))
 }
 
@@ -177,19 +183,25 @@ impl OpenH264 {
             self.damage.notice(number);
         }
         if info.status == 1 && planes.iter().all(|plane| !plane.is_null()) {
-            self.give_out(&info, planes.map(|plane| plane.cast_const()), output);
+            self.give_out(&info, planes, output);
         }
         complaint
     }
 
     /// Copies a picture into a slot.
-    fn give_out(&mut self, info: &BufferInfo, planes: [*const u8; 3], output: &mut dyn Output) {
+    fn give_out(&mut self, info: &BufferInfo, planes: [*mut u8; 3], output: &mut dyn Output) {
         let foreign = Foreign {
             format: PixelFormat::I420,
             width: info.width as u32,
             height: info.height as u32,
-            planes,
-            stride: [info.stride[0], info.stride[1], info.stride[1]].map(|step| step as usize),
+            planes: std::array::from_fn(|plane| {
+                planes
+                    .get(plane)
+                    .map_or(std::ptr::null(), |p| p.cast_const())
+            }),
+            stride: std::array::from_fn::<_, MAX_PLANES, _>(|plane| {
+                info.stride[plane.min(1)] as usize
+            }),
             colour: Colour::default(),
         };
         // SAFETY: the decoder's planes have the size that it told, and it leaves
@@ -216,8 +228,20 @@ impl Decoder for OpenH264 {
         self.version.clone()
     }
 
-    fn decode(&mut self, packet: Packet<'_>, output: &mut dyn Output) -> Result<(), DecodeError> {
+    fn begin(&mut self, stream: &Stream<'_>) -> Result<(), DecodeError> {
+        self.low_delay = stream.is_low_delay();
+        Ok(())
+    }
+
+    fn decode(
+        &mut self,
+        packet: Packet<'_>,
+        output: &mut dyn Output,
+    ) -> Result<Decoded, DecodeError> {
         let contents = Contents::of(packet.data, &mut self.headers);
+        if packet.may_be_skipped() && contents.slices && !contents.reference {
+            return Ok(Decoded::Nothing);
+        }
         if contents.slices {
             self.damage.begin(packet.number, contents.idr);
             if let Some(headers) = self.headers.missed() {
@@ -226,8 +250,11 @@ impl Decoder for OpenH264 {
         }
         let mut complaint = self.step(packet.number, packet.data, output);
         complaint |= self.step(packet.number, &[], output);
+        if self.low_delay {
+            self.give_out_rest(output);
+        }
         if complaint == 0 {
-            return Ok(());
+            return Ok(Decoded::Picture);
         }
         let named = state::NAMES.iter().filter(|(bit, _)| complaint & bit != 0);
         Err(DecodeError {
