@@ -2,8 +2,10 @@
 //!
 //! A frame's way: `imp` takes it from upstream, `submit` sends it to the worker
 //! on the streaming thread, `output` receives the picture on the source pad's
-//! task and pushes it. `session` starts the worker and replaces a lost one.
+//! task, `allocation` makes it a buffer that is pushed. `session` starts the worker
+//! and replaces a lost one.
 
+mod allocation;
 pub(crate) mod headers;
 mod imp;
 mod output;

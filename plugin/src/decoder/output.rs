@@ -1,11 +1,11 @@
 //! The source pad's task: from the event ring to downstream.
 
+use super::allocation::Downstream;
 use super::imp::{ForeignDecoder, lock};
 use super::picture::{self, Shape};
 use super::submit::LOW_WATER;
 use crate::CAT;
 use crate::memory::SlotMemories;
-use gst::glib;
 use gst::subclass::prelude::*;
 use gst_video::prelude::*;
 use gst_video::video_codec_state::{Readable, VideoCodecState};
@@ -26,8 +26,7 @@ type InputState = VideoCodecState<'static, Readable>;
 pub(super) struct Output {
     input: Option<InputState>,
     negotiated: Option<Negotiated>,
-    /// Downstream understands GstVideoMeta.
-    video_meta: bool,
+    pub(super) downstream: Downstream,
     /// Where the next frame without a time stamp goes, if one went before.
     next_pts: Option<gst::ClockTime>,
     /// The newest packet that a worker has decoded.
@@ -255,33 +254,6 @@ impl ForeignDecoder {
         self.stats.frames_copied_by_guest.add(copied.into());
     }
 
-    /// The slot's memory as a buffer; or a copy of it, where downstream could not
-    /// read it as it lies or holds so many that the decoder would starve.
-    fn wrap(
-        &self,
-        frame: Frame,
-        info: &VideoInfo,
-        worker: &Worker,
-        memories: &Arc<SlotMemories>,
-    ) -> Result<gst::Buffer, glib::BoolError> {
-        let picture = frame.picture;
-        let video_meta = lock(&self.output).video_meta;
-        let slot_size = frame.lease.size() as usize;
-        let is_default = picture::is_default_layout(&picture, info) && info.size() <= slot_size;
-        let unreadable = !video_meta && !is_default;
-        let starving = worker.slots_are_scarce();
-        // A slot is larger than its picture; who knows only the caps counts bytes.
-        let size = if is_default { info.size() } else { slot_size };
-        let memory = memories.lend(frame.lease, size)?;
-        let buffer = picture::buffer(memory, &picture, info.format())?;
-        if !unreadable && !starving {
-            return Ok(buffer);
-        }
-        self.stats.frames_copied.add(1);
-        let target = self.obj().allocate_output_buffer()?;
-        picture::copy(&buffer, target, info)
-    }
-
     /// At the end of a stream: that workers were lost and nothing ever came is an
     /// error, not an empty video.
     pub(super) fn check_that_something_came(&self) -> Result<gst::FlowSuccess, gst::FlowError> {
@@ -336,20 +308,5 @@ impl ForeignDecoder {
         let negotiated = Negotiated { shape, info };
         lock(&self.output).negotiated = Some(negotiated.clone());
         Ok(negotiated.info)
-    }
-
-    /// Notes what downstream said to the ALLOCATION query, and keeps the base class
-    /// from allocating frames that only the copying path would use.
-    pub(super) fn note_allocation(&self, query: &mut gst::query::Allocation) {
-        let video_meta = query
-            .find_allocation_meta::<gst_video::VideoMeta>()
-            .is_some();
-        lock(&self.output).video_meta = video_meta;
-        let need = query.allocation_pools().map(|(_, _, min, _)| min).max();
-        if let Some(session) = &*lock(&self.session) {
-            session
-                .worker
-                .set_downstream_need(1 + need.unwrap_or(0) as usize);
-        }
     }
 }

@@ -131,55 +131,6 @@ fn colorimetry(colour: Colour) -> Option<gst_video::VideoColorimetry> {
     ))
 }
 
-/// Whether the picture lies in its slot just as downstream assumes when it knows
-/// only the caps.
-pub(crate) fn is_default_layout(picture: &Picture, info: &VideoInfo) -> bool {
-    let planes = picture.format.planes().len();
-    let same_offset = |plane: usize| picture.offset[plane] as usize == info.offset()[plane];
-    let same_stride = |plane: usize| picture.stride[plane] as i32 == info.stride()[plane];
-    (0..planes).all(|plane| same_offset(plane) && same_stride(plane))
-}
-
-/// A buffer around a slot's memory, with the layout as GstVideoMeta.
-pub(crate) fn buffer(
-    memory: gst::Memory,
-    picture: &Picture,
-    format: VideoFormat,
-) -> Result<gst::Buffer, gst::glib::BoolError> {
-    let planes = picture.format.planes().len();
-    let offset = picture.offset.map(|offset| offset as usize);
-    let stride = picture.stride.map(|stride| stride as i32);
-    let mut buffer = gst::Buffer::new();
-    let writable = buffer.make_mut();
-    writable.append_memory(memory);
-    gst_video::VideoMeta::add_full(
-        writable,
-        gst_video::VideoFrameFlags::empty(),
-        format,
-        picture.crop.width,
-        picture.crop.height,
-        &offset[..planes],
-        &stride[..planes],
-    )?;
-    Ok(buffer)
-}
-
-/// Copies a picture into another buffer of the same caps.
-pub(crate) fn copy(
-    source: &gst::BufferRef,
-    mut target: gst::Buffer,
-    info: &VideoInfo,
-) -> Result<gst::Buffer, gst::glib::BoolError> {
-    let source = gst_video::VideoFrameRef::from_buffer_ref_readable(source, info)?;
-    let writable = target.make_mut();
-    let mut frame = gst_video::VideoFrameRef::from_buffer_ref_writable(writable, info)?;
-    source
-        .copy(&mut frame)
-        .map_err(|_| gst::glib::bool_error!("frames differ in format"))?;
-    drop(frame);
-    Ok(target)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,0 +1,111 @@
+//! Frames in the memory that downstream wants: what it answered to the ALLOCATION
+//! query, slots as buffers, and copies where a slot would not do.
+
+use super::imp::{ForeignDecoder, lock};
+use crate::memory::SlotMemories;
+use gst::glib;
+use gst::subclass::prelude::*;
+use gst_video::prelude::*;
+use gst_video::{VideoFormat, VideoInfo};
+use iotdec_bridge::{Frame, Picture, Worker};
+use std::sync::Arc;
+
+/// What downstream said to the ALLOCATION query.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Downstream {
+    /// It understands GstVideoMeta.
+    video_meta: bool,
+}
+
+impl ForeignDecoder {
+    /// Notes what downstream said to the ALLOCATION query, and keeps the base class
+    /// from allocating frames that only the copying path would use.
+    pub(super) fn note_allocation(&self, query: &mut gst::query::Allocation) {
+        let video_meta = query
+            .find_allocation_meta::<gst_video::VideoMeta>()
+            .is_some();
+        lock(&self.output).downstream = Downstream { video_meta };
+        let need = query.allocation_pools().map(|(_, _, min, _)| min).max();
+        if let Some(session) = &*lock(&self.session) {
+            session
+                .worker
+                .set_downstream_need(1 + need.unwrap_or(0) as usize);
+        }
+    }
+
+    /// The slot's memory as a buffer; or a copy of it, where downstream could not
+    /// read it as it lies or holds so many that the decoder would starve.
+    pub(super) fn wrap(
+        &self,
+        frame: Frame,
+        info: &VideoInfo,
+        worker: &Worker,
+        memories: &Arc<SlotMemories>,
+    ) -> Result<gst::Buffer, glib::BoolError> {
+        let picture = frame.picture;
+        let video_meta = lock(&self.output).downstream.video_meta;
+        let slot_size = frame.lease.size() as usize;
+        let is_default = is_default_layout(&picture, info) && info.size() <= slot_size;
+        let unreadable = !video_meta && !is_default;
+        let starving = worker.slots_are_scarce();
+        // A slot is larger than its picture; who knows only the caps counts bytes.
+        let size = if is_default { info.size() } else { slot_size };
+        let memory = memories.lend(frame.lease, size)?;
+        let buffer = described(memory, &picture, info.format())?;
+        if !unreadable && !starving {
+            return Ok(buffer);
+        }
+        self.stats.frames_copied.add(1);
+        let target = self.obj().allocate_output_buffer()?;
+        copy(&buffer, target, info)
+    }
+}
+
+/// Whether the picture lies in its slot just as downstream assumes when it knows
+/// only the caps.
+fn is_default_layout(picture: &Picture, info: &VideoInfo) -> bool {
+    let planes = picture.format.planes().len();
+    let same_offset = |plane: usize| picture.offset[plane] as usize == info.offset()[plane];
+    let same_stride = |plane: usize| picture.stride[plane] as i32 == info.stride()[plane];
+    (0..planes).all(|plane| same_offset(plane) && same_stride(plane))
+}
+
+/// A buffer around a slot's memory, with the layout as GstVideoMeta.
+fn described(
+    memory: gst::Memory,
+    picture: &Picture,
+    format: VideoFormat,
+) -> Result<gst::Buffer, glib::BoolError> {
+    let planes = picture.format.planes().len();
+    let offset = picture.offset.map(|offset| offset as usize);
+    let stride = picture.stride.map(|stride| stride as i32);
+    let mut buffer = gst::Buffer::new();
+    let writable = buffer.make_mut();
+    writable.append_memory(memory);
+    gst_video::VideoMeta::add_full(
+        writable,
+        gst_video::VideoFrameFlags::empty(),
+        format,
+        picture.crop.width,
+        picture.crop.height,
+        &offset[..planes],
+        &stride[..planes],
+    )?;
+    Ok(buffer)
+}
+
+/// Copies a picture into another buffer of the same caps.
+fn copy(
+    source: &gst::BufferRef,
+    mut target: gst::Buffer,
+    info: &VideoInfo,
+) -> Result<gst::Buffer, glib::BoolError> {
+    let source = gst_video::VideoFrameRef::from_buffer_ref_readable(source, info)?;
+    let writable = target.make_mut();
+    let mut frame = gst_video::VideoFrameRef::from_buffer_ref_writable(writable, info)?;
+    source
+        .copy(&mut frame)
+        .map_err(|_| glib::bool_error!("frames differ in format"))?;
+    drop(frame);
+    Ok(target)
+}
