@@ -5,10 +5,13 @@ export FILE
 CLIPS ?= $(wildcard samples/*.264 samples/*.265 samples/*.ivf samples/*.obu)
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
 
 setup: ## install and fetch what is needed (does nothing when all is there)
 	@setup/setup.sh
+
+sysroot-avcodec: setup ## fetch libavcodec for arm64 as well (119 MB), for the iotdec_avcodec_* elements
+	@setup/sysroot.sh avcodec
 
 build: setup ## build everything into build/
 	@setup/build.sh
@@ -28,4 +31,4 @@ conformance: build ## compare every decoded frame of the test vectors
 clean: ## remove what was built; set-up's .deps stays
 	rm -rf build target
 
-.PHONY: help setup build play check bench conformance clean
+.PHONY: help setup sysroot-avcodec build play check bench conformance clean

@@ -64,6 +64,18 @@ step() {
     printf '  %s: done (%d s)\n' "$what" $((SECONDS - start))
 }
 
+# alone: waits until no other set-up runs in this tree; two at the same time would unpack over each other.
+alone() {
+    [ -z "${IOTDEC_SETUP_ALONE-}" ] || return 0
+    mkdir -p "$DEPS"
+    exec 9>"$DEPS/lock"
+    flock -n 9 || {
+        say "waiting for another set-up in this tree"
+        flock 9
+    }
+    export IOTDEC_SETUP_ALONE=1 # for the scripts that this one calls
+}
+
 # Names in a list file: one a line, comments after #.
 list() { sed 's/#.*//; s/[[:space:]]//g; /^$/d' "$1"; }
 

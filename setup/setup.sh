@@ -6,14 +6,7 @@
 [ "$(. /etc/os-release && echo "${ID-} ${VERSION_ID-}")" = "debian 12" ] ||
     say "warning: only Debian 12 is tried; this is $(. /etc/os-release && echo "${PRETTY_NAME-unknown}")"
 
-mkdir -p "$DEPS"
-# Two runs at the same time would unpack over each other.
-exec 9>"$DEPS/lock"
-flock -n 9 || {
-    say "waiting for another set-up in this tree"
-    flock 9
-}
-
+alone
 "$ROOT/setup/packages.sh"
 "$ROOT/setup/toolchain.sh"
 "$ROOT/setup/sysroot.sh"

@@ -6,6 +6,7 @@ use iotdec_tests::clips::{self, Codec};
 use iotdec_tests::environment::{self, variable_or_advice};
 use iotdec_tests::pipeline::decode;
 use iotdec_tests::{crafted, exclusive, process};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,6 +20,37 @@ fn in_sysroot(name: &str) -> PathBuf {
 
 fn inspect(path: &Path) -> Library {
     Library::inspect(path).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// A sysroot holds what its list names, what that needs, and nothing else.
+#[test]
+fn the_sysroot_is_an_elf_closure() {
+    let sysroot = variable_or_advice("IOTDEC_SYSROOT");
+    let list = environment::root().join("setup/sysroot.txt");
+    let list = std::fs::read_to_string(list).expect("part of the tree");
+    let listed = list.lines().filter_map(|line| {
+        let name = line.split('#').next()?.split_whitespace().next()?;
+        Some(name.to_owned())
+    });
+    let mut wanted = BTreeSet::new();
+    for name in listed {
+        let path = in_sysroot(&name);
+        let needed = library::resolve_dependencies(&path, &inspect(&path), &sysroot);
+        wanted.extend(needed.unwrap_or_else(|error| panic!("{error}")).into_keys());
+        wanted.insert(name);
+    }
+    let directory = sysroot.join("lib/aarch64-linux-gnu");
+    let entries = std::fs::read_dir(directory).expect("a sysroot");
+    let there: BTreeSet<_> = entries
+        .map(|entry| {
+            entry
+                .expect("readable")
+                .file_name()
+                .into_string()
+                .expect("ASCII")
+        })
+        .collect();
+    assert_eq!(there, wanted);
 }
 
 /// Constants between its functions look like SVE instructions.

@@ -8,6 +8,7 @@ use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What a user may set instead of a manifest's values and the defaults.
@@ -44,18 +45,28 @@ pub enum LaunchError {
     SysrootMissing(Vec<PathBuf>),
     /// The library cannot be used.
     #[error(transparent)]
-    Library(#[from] LibraryError),
+    Library(#[from] Arc<LibraryError>),
     /// The library's name is not in the sysroot.
     #[error(
-        "library {name} is not in sysroot {sysroot}; install its arm64 package there, \
-         or set the property library to the path of the .so file"
+        "library {name} is not in sysroot {sysroot}; {}install its arm64 package there, \
+         or set the property library to the path of the .so file",
+        fetch(.wanted)
     )]
     LibraryNotFound {
         /// The name looked for.
         name: PathBuf,
         /// Where.
         sysroot: PathBuf,
+        /// The sysroot that the manifest names, and that is not there.
+        wanted: Option<String>,
     },
+}
+
+/// How to get a sysroot that set-up knows by name.
+fn fetch(name: &Option<String>) -> String {
+    name.as_ref().map_or(String::new(), |name| {
+        format!("run make sysroot-{name}, or ")
+    })
 }
 
 fn list(paths: &[PathBuf]) -> String {
@@ -85,23 +96,38 @@ pub struct Launch {
     pub step_timeout: Duration,
 }
 
-impl Launch {
+/// Resolves manifests, and looks at each library once: many decoders may share one.
+#[derive(Debug, Default)]
+pub struct Resolver {
+    /// CPU models of libraries, by library and sysroot.
+    libraries: BTreeMap<(PathBuf, PathBuf), Result<&'static str, Arc<LibraryError>>>,
+}
+
+impl Resolver {
     /// Finds and checks everything `manifest` needs.
-    pub fn resolve(manifest: &Manifest, overrides: &Overrides) -> Result<Self, LaunchError> {
+    pub fn resolve(
+        &mut self,
+        manifest: &Manifest,
+        overrides: &Overrides,
+    ) -> Result<Launch, LaunchError> {
         let qemu = find_qemu(overrides.qemu.as_deref())?;
         let worker = worker_path("IOTDEC_WORKER", "iotdec-worker-aarch64")?;
-        let sysroot = overrides.sysroot.as_ref().or(manifest.sysroot.as_ref());
-        let sysroot = find_sysroot(sysroot)?;
+        let wanted = overrides.sysroot.clone().or_else(|| manifest.sysroot());
+        let sysroot = find_sysroot(wanted.as_deref())?;
         let library = match &overrides.library {
             Some(library) => library.clone(),
-            None => manifest_library(manifest, &sysroot)?,
+            None => manifest_library(manifest, &sysroot, wanted.as_deref())?,
         };
-        let inspected = Library::inspect(&library)?;
-        library::resolve_dependencies(&library, &inspected, &sysroot)?;
-        let cpu = overrides.cpu.as_ref().or(manifest.cpu.as_ref());
-        Ok(Self {
+        let cpu = match overrides.cpu.as_ref().or(manifest.cpu.as_ref()) {
+            Some(cpu) => {
+                self.cpu_model(&library, &sysroot)?;
+                cpu.clone()
+            }
+            None => self.cpu_model(&library, &sysroot)?.to_owned(),
+        };
+        Ok(Launch {
             qemu,
-            cpu: cpu.map_or_else(|| inspected.cpu_model().to_owned(), String::clone),
+            cpu,
             sysroot,
             worker,
             adapter: manifest.adapter.clone(),
@@ -109,6 +135,28 @@ impl Launch {
             options: manifest.options.clone(),
             step_timeout: Duration::from_secs(20),
         })
+    }
+
+    /// The CPU model for a library, which is there with everything it needs.
+    fn cpu_model(
+        &mut self,
+        library: &Path,
+        sysroot: &Path,
+    ) -> Result<&'static str, Arc<LibraryError>> {
+        let key = (library.to_path_buf(), sysroot.to_path_buf());
+        let known = self.libraries.entry(key).or_insert_with(|| {
+            let inspected = Library::inspect(library)?;
+            library::resolve_dependencies(library, &inspected, sysroot)?;
+            Ok(inspected.cpu_model())
+        });
+        known.clone()
+    }
+}
+
+impl Launch {
+    /// Finds and checks everything `manifest` needs.
+    pub fn resolve(manifest: &Manifest, overrides: &Overrides) -> Result<Self, LaunchError> {
+        Resolver::default().resolve(manifest, overrides)
     }
 
     /// The command that runs the worker, before its standard streams are set.
@@ -197,25 +245,48 @@ pub fn find_qemu(given: Option<&Path>) -> Result<PathBuf, LaunchError> {
         .ok_or_else(|| LaunchError::QemuMissing(names[0].clone()))
 }
 
-/// The sysroot: the given one, or IOTDEC_SYSROOT, or the first that exists of
+/// The sysroot: the wanted one, or IOTDEC_SYSROOT, or the first that exists of
 /// iotdec's own, the cross compiler's, and the host's (a multiarch Debian).
-pub fn find_sysroot(given: Option<&PathBuf>) -> Result<PathBuf, LaunchError> {
-    let given = given
+///
+/// A wanted one is a path, or a name without a slash: `avcodec` is `sysroot-avcodec`
+/// beside the default `sysroot` or, where that is absent, the default itself, which
+/// may have it all.
+pub fn find_sysroot(wanted: Option<&Path>) -> Result<PathBuf, LaunchError> {
+    let candidates = sysroot_candidates(wanted);
+    candidates
+        .iter()
+        .find(|sysroot| has_interpreter(sysroot))
         .cloned()
-        .or_else(|| env::var_os("IOTDEC_SYSROOT").map(PathBuf::from));
-    let candidates = match given {
-        Some(path) => vec![path],
+        .ok_or(LaunchError::SysrootMissing(candidates))
+}
+
+/// Where [`find_sysroot`] looks, in order.
+pub fn sysroot_candidates(wanted: Option<&Path>) -> Vec<PathBuf> {
+    let name = wanted.and_then(plain_name);
+    if let (Some(path), None) = (wanted, name) {
+        return vec![path.into()];
+    }
+    let defaults = match env::var_os("IOTDEC_SYSROOT") {
+        Some(path) => vec![path.into()],
         None => vec![
             data_directory().join("sysroot"),
             "/usr/aarch64-linux-gnu".into(),
             "/".into(),
         ],
     };
-    candidates
-        .iter()
-        .find(|sysroot| has_interpreter(sysroot))
-        .cloned()
-        .ok_or(LaunchError::SysrootMissing(candidates))
+    let beside = |sysroot: &PathBuf| {
+        let mut sibling = sysroot.file_name()?.to_owned();
+        sibling.push(format!("-{}", name?));
+        Some(sysroot.with_file_name(sibling))
+    };
+    let named: Vec<_> = defaults.iter().filter_map(beside).collect();
+    named.into_iter().chain(defaults).collect()
+}
+
+/// A path that is only a name, as a shell takes commands.
+fn plain_name(path: &Path) -> Option<&str> {
+    let name = path.to_str()?;
+    (!name.contains('/')).then_some(name)
 }
 
 /// The worker's interpreter (ELF PT_INTERP of any glibc aarch64 program). It may
@@ -227,16 +298,38 @@ fn has_interpreter(sysroot: &Path) -> bool {
         .is_ok()
 }
 
-fn manifest_library(manifest: &Manifest, sysroot: &Path) -> Result<PathBuf, LaunchError> {
-    let library = &manifest.library;
-    if library.components().count() > 1 {
-        let directory = manifest.file.parent().unwrap_or(Path::new("."));
-        return Ok(directory.join(library));
-    }
-    library::find_in_sysroot(sysroot, &library.to_string_lossy()).ok_or_else(|| {
-        LaunchError::LibraryNotFound {
-            name: library.clone(),
-            sysroot: sysroot.into(),
-        }
+fn manifest_library(
+    manifest: &Manifest,
+    sysroot: &Path,
+    wanted: Option<&Path>,
+) -> Result<PathBuf, LaunchError> {
+    let library = manifest.beside(&manifest.library);
+    let Some(name) = plain_name(&library) else {
+        return Ok(library);
+    };
+    library::find_in_sysroot(sysroot, name).ok_or_else(|| LaunchError::LibraryNotFound {
+        wanted: wanted.and_then(plain_name).map(str::to_owned),
+        name: library.clone(),
+        sysroot: sysroot.into(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sysroot_is_a_path_or_a_name_beside_the_default_one() {
+        let candidates = |wanted: &str| sysroot_candidates(Some(Path::new(wanted)));
+        assert_eq!(candidates("/srv/arm64"), [Path::new("/srv/arm64")]);
+        assert_eq!(candidates("./arm64"), [Path::new("./arm64")]);
+        assert_eq!(candidates("/"), [Path::new("/")]);
+        let defaults = sysroot_candidates(None);
+        let named = candidates("avcodec");
+        assert!(named.ends_with(&defaults), "{named:?}");
+        let beside = defaults[0].with_file_name("sysroot-avcodec");
+        if defaults[0].ends_with("sysroot") {
+            assert_eq!(named[0], beside);
+        }
+    }
 }

@@ -26,7 +26,8 @@ pub struct Manifest {
     /// Autoplugging rank.
     #[serde(default)]
     pub rank: Rank,
-    /// Sysroot to run in, instead of the default one.
+    /// Sysroot to run in, instead of the default one: a path (relative ones start
+    /// at the manifest) or a name, see [`crate::launch::find_sysroot`].
     pub sysroot: Option<PathBuf>,
     /// QEMU CPU model, instead of the one chosen from the library's code.
     pub cpu: Option<String>,
@@ -126,6 +127,20 @@ impl Manifest {
             return Err(ManifestError::Name { file, name });
         }
         Ok(manifest)
+    }
+
+    /// The sysroot it asks for: a name, or where the path leads.
+    pub fn sysroot(&self) -> Option<PathBuf> {
+        self.sysroot.as_deref().map(|sysroot| self.beside(sysroot))
+    }
+
+    /// A path in the manifest starts at the manifest; a name stays as it is.
+    pub fn beside(&self, path: &Path) -> PathBuf {
+        let is_name = path.file_name() == Some(path.as_os_str());
+        match self.file.parent() {
+            Some(directory) if !is_name => directory.join(path),
+            _ => path.into(),
+        }
     }
 
     /// The name of its element.

@@ -3,6 +3,7 @@
 use crate::args::ListArgs;
 use crate::failure::Failure;
 use crate::{output, pipeline};
+use iotdec_bridge::launch::Resolver;
 use iotdec_bridge::{Launch, LaunchError, Manifest, Overrides, manifest};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -65,6 +66,7 @@ impl Listing {
         let (manifests, errors) = manifest::discover();
         let mut bad_manifests: Vec<_> = errors.iter().map(ToString::to_string).collect();
         let mut decoders = Vec::new();
+        let mut resolver = Resolver::default();
         for manifest in manifests {
             if gst::Caps::from_str(&manifest.caps).is_err() {
                 let file = manifest.file.display();
@@ -74,7 +76,7 @@ impl Listing {
                 ));
                 continue;
             }
-            let launch = Launch::resolve(&manifest, &Overrides::default());
+            let launch = resolver.resolve(&manifest, &Overrides::default());
             decoders.push(Entry::new(manifest, launch));
         }
         Self {

@@ -11,6 +11,7 @@ mod settings;
 mod stats;
 
 use gst::glib;
+use iotdec_bridge::launch::Resolver;
 use once_cell::sync::Lazy;
 
 static CAT: Lazy<gst::DebugCategory> = Lazy::new(|| {
@@ -35,8 +36,10 @@ fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     for error in errors {
         gst::warning!(CAT, "Manifest ignored: {error}");
     }
+    register::watch_libraries(plugin, &manifests);
+    let mut resolver = Resolver::default();
     for manifest in manifests {
-        register::decoder(plugin, manifest)?;
+        register::decoder(plugin, manifest, &mut resolver)?;
     }
     decodebin::register(plugin)
 }

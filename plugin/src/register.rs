@@ -9,11 +9,11 @@ use crate::decoder::{ForeignDecoder, picture};
 use gst::glib;
 use gst::glib::translate::{FromGlib, IntoGlib, ToGlibPtr};
 use gst::prelude::*;
-use iotdec_bridge::launch::find_sysroot;
+use iotdec_bridge::launch::{Resolver, sysroot_candidates};
 use iotdec_bridge::library::LIBRARY_DIRECTORIES;
-use iotdec_bridge::{Launch, Manifest, Overrides, manifest};
+use iotdec_bridge::{Manifest, Overrides, manifest};
 use once_cell::sync::Lazy;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CString, c_void};
 use std::str::FromStr;
 use std::sync::{Arc, RwLock};
@@ -66,29 +66,39 @@ pub(crate) fn watch_manifests(plugin: &gst::Plugin) {
 }
 
 /// And when a decoder's library comes or goes, on which its rank depends.
-fn watch_library(plugin: &gst::Plugin, manifest: &Manifest) {
-    let (Ok(sysroot), Some(name)) = (
-        find_sysroot(manifest.sysroot.as_ref()),
-        manifest.library.file_name().and_then(|name| name.to_str()),
-    ) else {
-        return;
-    };
-    let directories: Vec<_> = LIBRARY_DIRECTORIES
+pub(crate) fn watch_libraries(plugin: &gst::Plugin, manifests: &[Manifest]) {
+    // Many decoders may share a library, and GStreamer looks at each dependency.
+    let wanted: BTreeSet<_> = manifests
         .iter()
-        .map(|directory| sysroot.join(directory).to_string_lossy().into_owned())
+        .filter_map(|manifest| {
+            let name = manifest.library.file_name()?.to_str()?;
+            Some((manifest.sysroot(), name))
+        })
         .collect();
-    plugin.add_dependency(
-        &[],
-        &directories.iter().map(String::as_str).collect::<Vec<_>>(),
-        &[name],
-        gst::PluginDependencyFlags::empty(),
-    );
+    for (sysroot, name) in wanted {
+        // All candidates: the one that is missing yet may come.
+        let directories: Vec<_> = sysroot_candidates(sysroot.as_deref())
+            .iter()
+            .flat_map(|sysroot| LIBRARY_DIRECTORIES.map(|directory| sysroot.join(directory)))
+            .map(|directory| directory.to_string_lossy().into_owned())
+            .collect();
+        plugin.add_dependency(
+            &[],
+            &directories.iter().map(String::as_str).collect::<Vec<_>>(),
+            &[name],
+            gst::PluginDependencyFlags::empty(),
+        );
+    }
 }
 
 /// Registers the element of one manifest. One that cannot work here is registered
 /// too, so that it can tell why, but never autoplugged. A manifest that makes no
 /// element is a warning.
-pub(crate) fn decoder(plugin: &gst::Plugin, manifest: Manifest) -> Result<(), glib::BoolError> {
+pub(crate) fn decoder(
+    plugin: &gst::Plugin,
+    manifest: Manifest,
+    resolver: &mut Resolver,
+) -> Result<(), glib::BoolError> {
     let caps = match gst::Caps::from_str(&manifest.caps) {
         Ok(caps) => caps,
         Err(_) => {
@@ -97,14 +107,13 @@ pub(crate) fn decoder(plugin: &gst::Plugin, manifest: Manifest) -> Result<(), gl
             return Ok(());
         }
     };
-    let rank = match Launch::resolve(&manifest, &Overrides::default()) {
+    let rank = match resolver.resolve(&manifest, &Overrides::default()) {
         Ok(_) => manifest.rank.number(),
         Err(error) => {
             gst::info!(CAT, "{} cannot run here: {error}", manifest.element_name());
             0
         }
     };
-    watch_library(plugin, &manifest);
     let element_type = derive(&manifest, &caps)?;
     let name = manifest.name.clone();
     let element_name = manifest.element_name();
