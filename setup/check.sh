@@ -29,7 +29,7 @@ check "install" setup/check-install.sh
 check "lint" setup/devenv setup/cargo clippy --workspace --all-targets -- -D warnings
 check "documentation" env RUSTDOCFLAGS="-D warnings" setup/devenv setup/cargo doc --workspace --no-deps
 check "tests" setup/devenv setup/cargo test --workspace --no-fail-fast
-check "guest tests" setup/cargo-guest test -p iotdec-wire -p iotdec-worker # under QEMU, on the sysroot
+check "guest tests" setup/cargo-guest test -p iotdec-nal -p iotdec-wire -p iotdec-worker # under QEMU, on the sysroot
 check "model" env RUSTFLAGS="--cfg loom" setup/cargo test -p iotdec-wire --release --target-dir target/loom loom
 
 printf '\n'

@@ -12,7 +12,6 @@
 //!
 //! The command line belongs to the host and to the tests; it is not an interface.
 
-mod annexb;
 mod args;
 mod bare;
 mod decoder;

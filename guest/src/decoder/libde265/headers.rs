@@ -1,54 +1,6 @@
-//! NAL unit headers, and leaving out parameter sets that libde265 has already.
+//! Leaving out parameter sets that libde265 has already.
 
-/// What the header of a NAL unit says (HEVC, 7.3.1.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unit {
-    /// `nal_unit_type`.
-    pub kind: u8,
-    /// `nuh_layer_id`; 0 is the base layer.
-    pub layer: u8,
-    /// `nuh_temporal_id_plus1`.
-    pub temporal_id_plus_1: u8,
-    /// A slice, and the first of its picture.
-    pub begins_picture: bool,
-}
-
-impl Unit {
-    /// `SUFFIX_SEI_NUT`.
-    pub const SUFFIX_SEI: u8 = 40;
-
-    /// Reads the header of a NAL unit, which is not empty.
-    pub fn of(nal: &[u8]) -> Self {
-        let kind = nal[0] >> 1 & 63;
-        Self {
-            kind,
-            layer: (nal[0] & 1) << 5 | nal.get(1).map_or(0, |byte| byte >> 3),
-            temporal_id_plus_1: nal.get(1).map_or(0, |byte| byte & 7),
-            begins_picture: kind < 32 && nal.get(2).is_some_and(|byte| byte & 0x80 != 0),
-        }
-    }
-
-    /// A part of a picture.
-    pub fn is_slice(self) -> bool {
-        self.kind < 32
-    }
-
-    /// A slice of a picture that no other of its temporal sub-layer refers to
-    /// (HEVC, 7.4.2.2: the even types up to `RSV_VCL_N14`).
-    pub fn is_sub_layer_non_reference(self) -> bool {
-        self.kind < 16 && self.kind.is_multiple_of(2)
-    }
-
-    /// Needs no other picture: IDR, BLA, CRA and what is reserved for more.
-    pub fn is_irap(self) -> bool {
-        (16..24).contains(&self.kind)
-    }
-
-    /// All pictures before it are shown before it: IDR or BLA.
-    pub fn is_cut(self) -> bool {
-        (16..21).contains(&self.kind)
-    }
-}
+use iotdec_nal::h265::PARAMETER_SETS;
 
 /// Parameter sets the decoder was given: kind and content.
 ///
@@ -62,15 +14,12 @@ pub struct ParameterSets {
 }
 
 impl ParameterSets {
-    /// Video, sequence and picture parameter sets, in the order in which they
-    /// depend on each other.
-    const KINDS: std::ops::RangeInclusive<u8> = 32..=34;
     /// More than a stream has; beyond it repetitions are not noticed.
     const MOST: usize = 64;
 
     /// Whether a NAL unit of this kind repeats what the decoder has.
     pub fn is_repeated(&mut self, kind: u8, nal: &[u8]) -> bool {
-        if !Self::KINDS.contains(&kind) {
+        if !PARAMETER_SETS.contains(&kind) {
             return false;
         }
         if self

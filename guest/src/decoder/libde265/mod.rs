@@ -17,11 +17,12 @@ mod show;
 
 use super::damage::Damage;
 use super::{Adapter, DecodeError, Decoded, Decoder, OpenError, Opened, Options, Output, Packet};
-use crate::annexb::nal_units;
 use crate::library::Library;
 use crate::slots::SlotPool;
 use api::{Api, Context};
-use headers::{ParameterSets, Unit};
+use headers::ParameterSets;
+use iotdec_nal::annexb::nal_units;
+use iotdec_nal::h265::{self, Unit};
 use memory::Hooks;
 use std::ffi::{CStr, c_int, c_void};
 use std::sync::Arc;
@@ -175,7 +176,7 @@ impl Decoder for De265 {
         let units: Vec<_> = nal_units(packet.data)
             .map(|nal| (nal, Unit::of(nal)))
             // They only check pictures that are finished by then.
-            .filter(|(_, unit)| unit.kind != Unit::SUFFIX_SEI)
+            .filter(|(_, unit)| unit.kind != h265::SUFFIX_SEI)
             // libde265 decodes the base layer only.
             .filter(|(_, unit)| unit.layer == 0)
             .filter(|(nal, unit)| !self.headers.is_repeated(unit.kind, nal))

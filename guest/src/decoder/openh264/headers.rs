@@ -1,44 +1,42 @@
 //! The parameter sets of an H.264 stream, and what an access unit consists of.
 
-use crate::annexb::nal_units;
-use std::collections::VecDeque;
+use iotdec_nal::annexb::nal_units;
+use iotdec_nal::h264::Unit;
+use iotdec_nal::{Codec, ParameterSets, START_CODE};
 
 /// The parameter sets of the stream: a new decoder object needs them again, and
 /// the stream may not repeat them where decoding goes on.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Headers {
-    /// As a byte stream each, the newest last.
-    sets: VecDeque<Vec<u8>>,
+    sets: ParameterSets,
     /// The decoder object has not seen them.
     forgotten: bool,
 }
 
-impl Headers {
-    /// More than a stream has.
-    const MOST: usize = 64;
+impl Default for Headers {
+    fn default() -> Self {
+        Self {
+            sets: ParameterSets::new(Codec::H264),
+            forgotten: false,
+        }
+    }
+}
 
+impl Headers {
     /// The decoder object was replaced.
     pub fn forget(&mut self) {
         self.forgotten = true;
     }
 
-    fn note(&mut self, nal: &[u8]) {
-        self.sets.retain(|known| known[START.len()..] != *nal);
-        self.sets.push_back([START, nal].concat());
-        if self.sets.len() > Self::MOST {
-            self.sets.pop_front();
-        }
-    }
-
-    /// All of them, if the decoder object has to be told.
+    /// All of them as a byte stream, if the decoder object has to be told.
     pub fn missed(&mut self) -> Option<Vec<u8>> {
         let missed = std::mem::take(&mut self.forgotten);
-        let all = || self.sets.iter().flatten().copied().collect();
-        missed.then(all).filter(|all: &Vec<u8>| !all.is_empty())
+        let all = || self.sets.iter().flat_map(|nal| [START_CODE, nal].concat());
+        missed
+            .then(|| all().collect())
+            .filter(|all: &Vec<u8>| !all.is_empty())
     }
 }
-
-const START: &[u8] = &[0, 0, 0, 1];
 
 /// What an access unit has (H.264, 7.4.1).
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -56,17 +54,15 @@ impl Contents {
     /// sets.
     pub fn of(data: &[u8], headers: &mut Headers) -> Self {
         for nal in nal_units(data) {
-            match nal[0] & 31 {
-                kind @ 1..=5 => {
-                    return Self {
-                        slices: true,
-                        idr: kind == 5,
-                        reference: nal[0] & 0x60 != 0,
-                    };
-                }
-                7 | 8 | 15 => headers.note(nal),
-                _ => {}
+            let unit = Unit::of(nal);
+            if unit.is_slice() {
+                return Self {
+                    slices: true,
+                    idr: unit.is_idr(),
+                    reference: unit.reference,
+                };
             }
+            headers.sets.note(nal);
         }
         Self::default()
     }

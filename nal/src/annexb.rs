@@ -1,7 +1,7 @@
-//! H.264 and HEVC byte streams: NAL units between start codes (Annex B of both).
+//! Byte streams: NAL units between start codes (annex B of both standards).
 
 /// The NAL units of a byte stream, without start codes and trailing zeros.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct NalUnits<'a> {
     rest: &'a [u8],
 }
@@ -35,7 +35,7 @@ impl<'a> Iterator for NalUnits<'a> {
 
 /// Where the next 00 00 01 begins. Looks at every third byte as long as that one
 /// rules a start code out: under emulation this pays.
-fn start_code(bytes: &[u8]) -> Option<usize> {
+pub fn start_code(bytes: &[u8]) -> Option<usize> {
     let mut at = 2;
     while let Some(&byte) = bytes.get(at) {
         match byte {
@@ -50,6 +50,8 @@ fn start_code(bytes: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec;
+    use alloc::vec::Vec;
 
     fn split(stream: &[u8]) -> Vec<&[u8]> {
         nal_units(stream).collect()
@@ -74,7 +76,7 @@ mod tests {
     fn every_alignment_of_a_start_code_is_found() {
         for before in 0..12 {
             let mut stream = vec![0, 0, 1];
-            stream.extend(std::iter::repeat_n(0xff, before + 1));
+            stream.extend(core::iter::repeat_n(0xff, before + 1));
             stream.extend([0, 0, 1, 42]);
             assert_eq!(split(&stream).len(), 2, "{before}");
             assert_eq!(split(&stream)[1], [42]);
