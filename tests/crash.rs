@@ -74,9 +74,10 @@ fn frames_despite_kills(file: &Path) -> (Vec<Frame>, usize) {
             continue;
         };
         since += 1;
-        // One frame of the last worker may still have been under way; the second is
-        // from this one, so it has started.
-        if kills < KILLS && since > 1 + kills % LIVES {
+        // Two frames of the last worker may still have been under way, one in the sink
+        // and one that was waiting for room there; the third is from this one, so it
+        // has started.
+        if kills < KILLS && since > 2 + kills % LIVES {
             let signal = [Signal::SIGKILL, Signal::SIGSEGV][kills % 2];
             kill(Pid::from_raw(worker), signal).expect("the worker runs");
             (killed, since) = (worker, 0);

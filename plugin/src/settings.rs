@@ -14,6 +14,23 @@ pub(crate) struct Settings {
     pub(crate) framerate: gst::Fraction,
     /// Workers lost in a row, without a frame from any, before it is an error.
     pub(crate) restart_limit: u32,
+    pub(crate) low_delay: LowDelay,
+}
+
+/// When pictures are given out as soon as they are decoded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstIotdecLowDelay")]
+pub(crate) enum LowDelay {
+    /// With live sources.
+    #[default]
+    #[enum_value(name = "With live sources", nick = "auto")]
+    Auto,
+    /// Never.
+    #[enum_value(name = "Never: always in the order of display", nick = "off")]
+    Off,
+    /// Always.
+    #[enum_value(name = "Always: as soon as they are decoded", nick = "on")]
+    On,
 }
 
 impl Default for Settings {
@@ -23,6 +40,7 @@ impl Default for Settings {
             slots: SlotPolicy::default(),
             framerate: gst::Fraction::new(25, 1),
             restart_limit: 5,
+            low_delay: LowDelay::default(),
         }
     }
 }
@@ -87,6 +105,14 @@ pub(crate) fn property_specs() -> Vec<glib::ParamSpec> {
             .default_value(defaults.restart_limit)
             .mutable_playing()
             .build(),
+        glib::ParamSpecEnum::builder_with_default("low-delay", defaults.low_delay)
+            .nick("Low delay")
+            .blurb(
+                "When pictures are given out as soon as they are decoded, without waiting for \
+                 those that precede them; takes effect with the next stream",
+            )
+            .mutable_ready()
+            .build(),
         glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
             .nick("Statistics")
             .blurb(
@@ -114,6 +140,7 @@ impl Settings {
             "restart-limit" => {
                 self.restart_limit = value.get().expect("type checked by GObject");
             }
+            "low-delay" => self.low_delay = value.get().expect("type checked by GObject"),
             _ => unreachable!("no such property: {name}"),
         }
     }
@@ -133,6 +160,7 @@ impl Settings {
             "framerate" => self.framerate.to_value(),
             "max-slots" => (self.slots.max_slots as u32).to_value(),
             "restart-limit" => self.restart_limit.to_value(),
+            "low-delay" => self.low_delay.to_value(),
             _ => unreachable!("no such property: {name}"),
         }
     }

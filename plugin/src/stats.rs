@@ -29,6 +29,9 @@ pub(crate) struct Stats {
     pub(crate) frames_out: Counter,
     /// Never came out: lost with a worker, skipped, or not decodable.
     pub(crate) frames_dropped: Counter,
+    /// Of the dropped: left out before decoding, because they would have been late or
+    /// what they need was left out.
+    pub(crate) frames_skipped: Counter,
     /// Copied on the host instead of passed on in their slot.
     pub(crate) frames_copied: Counter,
     /// Copied in the guest, because the library owns its pictures.
@@ -74,6 +77,7 @@ impl Stats {
             .field("bytes-in", self.bytes_in.get())
             .field("frames-out", self.frames_out.get())
             .field("frames-dropped", self.frames_dropped.get())
+            .field("frames-skipped", self.frames_skipped.get())
             .field("frames-copied", self.frames_copied.get())
             .field("frames-copied-by-guest", self.frames_copied_by_guest.get())
             .field("frames-corrupt", self.frames_corrupt.get())

@@ -2,6 +2,7 @@
 //! query, slots as buffers, and copies where a slot would not do.
 
 use super::imp::{ForeignDecoder, lock};
+use super::picture::{frame_flags, set_scan};
 use crate::memory::SlotMemories;
 use gst::glib;
 use gst::subclass::prelude::*;
@@ -43,6 +44,7 @@ impl ForeignDecoder {
         memories: &Arc<SlotMemories>,
     ) -> Result<gst::Buffer, glib::BoolError> {
         let picture = frame.picture;
+        let scan = picture.scan;
         let video_meta = lock(&self.output).downstream.video_meta;
         let slot_size = frame.lease.size() as usize;
         let is_default = is_default_layout(&picture, info) && info.size() <= slot_size;
@@ -57,7 +59,9 @@ impl ForeignDecoder {
         }
         self.stats.frames_copied.add(1);
         let target = self.obj().allocate_output_buffer()?;
-        copy(&buffer, target, info)
+        let mut copied = copy(&buffer, target, info)?;
+        set_scan(copied.make_mut(), scan);
+        Ok(copied)
     }
 }
 
@@ -82,9 +86,10 @@ fn described(
     let mut buffer = gst::Buffer::new();
     let writable = buffer.make_mut();
     writable.append_memory(memory);
+    set_scan(writable, picture.scan);
     gst_video::VideoMeta::add_full(
         writable,
-        gst_video::VideoFrameFlags::empty(),
+        frame_flags(picture.scan),
         format,
         picture.crop.width,
         picture.crop.height,

@@ -13,9 +13,11 @@ use iotdec_bridge::Receiver;
 use once_cell::sync::Lazy;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
 
 use super::headers::{Headers, Syntax};
 use super::output::Output;
+use super::qos::Qos;
 use super::session::Session;
 use super::submit::Input;
 
@@ -32,6 +34,8 @@ pub(crate) struct ForeignDecoder {
     pub(super) receiver: Mutex<Option<Receiver>>,
     /// What the task knows of the pictures it delivers.
     pub(super) output: Mutex<Output>,
+    /// What of the input is not worth decoding.
+    pub(super) qos: Mutex<Qos>,
     /// What the task tells the streaming thread, which waits on `progressed`.
     pub(super) progress: Mutex<Progress>,
     pub(super) progressed: Condvar,
@@ -54,6 +58,27 @@ pub(super) struct Progress {
     pub(super) drain_serial: u32,
     /// Packets that were sent and not yet decoded.
     pub(super) in_flight: usize,
+    /// What decoding a packet takes, averaged over the last ones.
+    decode_time: Duration,
+}
+
+impl Progress {
+    /// Weight of what was known against a new decode time.
+    const INERTIA: u32 = 15;
+
+    /// A packet was decoded.
+    pub(super) fn decoded_in(&mut self, time: Duration) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.decode_time = match self.decode_time {
+            Duration::ZERO => time,
+            known => (known * Self::INERTIA + time) / (Self::INERTIA + 1),
+        };
+    }
+
+    /// Time until a packet that is sent at this moment is decoded.
+    pub(super) fn backlog(&self) -> Duration {
+        self.decode_time * (self.in_flight as u32 + 1)
+    }
 }
 
 impl Default for Progress {
@@ -63,6 +88,7 @@ impl Default for Progress {
             drained: 0,
             drain_serial: 0,
             in_flight: 0,
+            decode_time: Duration::ZERO,
         }
     }
 }
@@ -129,7 +155,8 @@ impl ForeignDecoder {
         if let Some(session) = &*lock(&self.session) {
             session.worker.flush();
         }
-        lock(&self.output).flush();
+        lock(&self.output).timing.flush();
+        lock(&self.qos).forget();
         let mut progress = lock(&self.progress);
         progress.flow = Ok(gst::FlowSuccess::Ok);
         progress.in_flight = 0;
@@ -242,8 +269,12 @@ impl VideoDecoderImpl for ForeignDecoder {
         // What is still inside belongs to the old caps.
         let _ = self.drain();
         gst::debug!(CAT, imp = self, "Input caps {:?}", state.caps());
+        let setup = self.stream_setup(state);
         let syntax = state.caps().map_or(Syntax::Other, Syntax::of_caps);
-        lock(&self.input).headers = Headers::new(syntax);
+        let mut input = lock(&self.input);
+        input.headers = Headers::new(syntax);
+        input.announce(setup);
+        drop(input);
         lock(&self.output).begin_stream(state.clone());
         Ok(())
     }
@@ -274,6 +305,13 @@ impl VideoDecoderImpl for ForeignDecoder {
             _ => {}
         }
         self.parent_sink_event(event)
+    }
+
+    fn src_event(&self, event: gst::Event) -> bool {
+        if let gst::EventView::Qos(qos) = event.view() {
+            self.note_qos(qos);
+        }
+        self.parent_src_event(event)
     }
 
     fn decide_allocation(

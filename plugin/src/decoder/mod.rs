@@ -3,15 +3,19 @@
 //! A frame's way: `imp` takes it from upstream, `submit` sends it to the worker
 //! on the streaming thread, `output` receives the picture on the source pad's
 //! task, `allocation` makes it a buffer that is pushed. `session` starts the worker
-//! and replaces a lost one.
+//! and replaces a lost one, `stream` tells it what follows. `qos` decides what is
+//! worth decoding, `timing` when it is shown.
 
 mod allocation;
 pub(crate) mod headers;
 mod imp;
 mod output;
 pub(crate) mod picture;
+mod qos;
 mod session;
+mod stream;
 mod submit;
+mod timing;
 
 use gst::glib;
 

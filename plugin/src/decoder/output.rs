@@ -4,15 +4,18 @@ use super::allocation::Downstream;
 use super::imp::{ForeignDecoder, lock};
 use super::picture::{self, Shape};
 use super::submit::LOW_WATER;
+use super::timing::{Timing, frame_duration, is_before};
 use crate::CAT;
 use crate::memory::SlotMemories;
 use gst::subclass::prelude::*;
 use gst_video::prelude::*;
 use gst_video::video_codec_state::{Readable, VideoCodecState};
 use gst_video::{VideoCodecFrame, VideoCodecFrameFlags, VideoInfo};
-use iotdec_bridge::{Event, Frame, PacketDone, Worker};
+use iotdec_bridge::{Event, Frame, PacketDone, Worker, done_flags};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// Packets that a picture may stay behind the newest one: twice the largest
 /// reorder depth of any supported format (16 pictures).
@@ -27,8 +30,9 @@ pub(super) struct Output {
     input: Option<InputState>,
     negotiated: Option<Negotiated>,
     pub(super) downstream: Downstream,
-    /// Where the next frame without a time stamp goes, if one went before.
-    next_pts: Option<gst::ClockTime>,
+    pub(super) timing: Timing,
+    /// Packets that the decoder complained about, of which a picture may still come.
+    refused: VecDeque<u32>,
     /// The newest packet that a worker has decoded.
     newest_done: Option<u32>,
     /// A frame was pushed since the stream began.
@@ -54,11 +58,6 @@ impl Output {
         *self = Self::default();
     }
 
-    /// What follows is from elsewhere in the stream.
-    pub(super) fn flush(&mut self) {
-        self.next_pts = None;
-    }
-
     pub(super) fn count_loss(&mut self) -> u32 {
         self.losses += 1;
         self.losses
@@ -66,24 +65,16 @@ impl Output {
 
     /// Whether a worker has decoded the packet of this number.
     pub(super) fn is_done(&self, number: u32) -> bool {
-        let behind = |newest: u32| newest.wrapping_sub(number) <= u32::MAX / 2;
-        self.newest_done.is_some_and(behind)
+        self.newest_done
+            .is_some_and(|newest| !is_before(newest, number))
     }
 
-    /// A time for a frame that has none: one frame, at `rate` a second, after the
-    /// one before it, or the start of the `segment`.
-    fn pts(
-        &mut self,
-        pts: Option<gst::ClockTime>,
-        segment: &gst::Segment,
-        rate: gst::Fraction,
-    ) -> Option<gst::ClockTime> {
-        let start = || segment.downcast_ref::<gst::ClockTime>()?.start();
-        let pts = pts.or(self.next_pts).or_else(start)?;
-        let (numer, denom) = (rate.numer() as u64, rate.denom() as u64);
-        let duration = gst::ClockTime::SECOND.mul_div_floor(denom, numer);
-        self.next_pts = duration.map(|duration| pts + duration);
-        Some(pts)
+    /// Frames a second: as negotiated, or `fallback`.
+    pub(super) fn rate(&self, fallback: gst::Fraction) -> gst::Fraction {
+        let negotiated = self.negotiated.as_ref().map(|n| n.info.fps());
+        negotiated
+            .filter(|rate| rate.numer() > 0)
+            .unwrap_or(fallback)
     }
 }
 
@@ -119,15 +110,31 @@ impl ForeignDecoder {
     }
 
     fn note_packet(&self, done: &PacketDone) {
+        let Some((worker, _)) = self.worker_and_memories() else {
+            return;
+        };
+        if done.epoch != worker.epoch() {
+            return;
+        }
         self.stats.decoded_in(done.decode_us);
         let number = done.number as u32;
-        lock(&self.output).newest_done = Some(number);
         let mut progress = lock(&self.progress);
-        progress.in_flight = progress.in_flight.saturating_sub(1);
+        progress.decoded_in(Duration::from_micros(done.decode_us.into()));
         if progress.in_flight == LOW_WATER {
             self.progressed.notify_all();
         }
         drop(progress);
+        let mut output = lock(&self.output);
+        output.newest_done = Some(number);
+        if done.error != 0 {
+            output.refused.push_back(number);
+        }
+        let no_picture = done.flags & done_flags::NO_PICTURE != 0;
+        let delay = match no_picture {
+            true => None,
+            false => output.timing.decoded(number, done.delay as usize),
+        };
+        drop(output);
         if done.error != 0 {
             self.stats.decode_errors.add(1);
             gst::warning!(
@@ -137,7 +144,29 @@ impl ForeignDecoder {
                 done.error
             );
         }
+        if no_picture {
+            self.drop_hidden_frame(number);
+        }
+        if delay.is_some() {
+            self.report_latency();
+        }
         self.drop_overdue_frames(number);
+    }
+
+    /// Lets go of a frame that its decoder says is never shown, or that it left out
+    /// because it was late.
+    fn drop_hidden_frame(&self, number: u32) {
+        let skipped = lock(&self.qos).was_skipped(number);
+        let obj = self.obj();
+        let Some(frame) = obj.frame(number as i32) else {
+            return;
+        };
+        if skipped {
+            self.stats.frames_skipped.add(1);
+            self.lose_frame(frame);
+        } else {
+            obj.release_frame(frame);
+        }
     }
 
     /// Drops frames of which no picture can come any more, so that a stream with
@@ -145,34 +174,62 @@ impl ForeignDecoder {
     fn drop_overdue_frames(&self, newest: u32) {
         let obj = self.obj();
         while let Some(frame) = obj.oldest_frame() {
-            let behind = newest.wrapping_sub(frame.system_frame_number());
+            let number = frame.system_frame_number();
+            let behind = newest.wrapping_sub(number);
             if behind <= MAX_DELAY || behind > u32::MAX / 2 {
                 break;
             }
-            self.drop_frames(vec![frame]);
+            let mut output = lock(&self.output);
+            let refused = output.refused.contains(&number);
+            output.refused.retain(|refused| is_before(number, *refused));
+            drop(output);
+            if refused {
+                self.lose_frame(frame);
+            } else {
+                // The second field of a picture, or parameter sets alone.
+                obj.release_frame(frame);
+            }
         }
     }
 
-    /// Gives up frames whose pictures are lost. Their time passes all the same.
-    pub(super) fn drop_frames(&self, frames: Vec<VideoCodecFrame<'_>>) {
-        for mut frame in frames {
-            self.stats.frames_dropped.add(1);
-            frame.set_pts(self.pts_of(&frame));
-            // It only tells upstream and the application.
-            let _ = self.obj().drop_frame(frame);
-        }
+    /// Gives up a frame whose picture is lost. Its time passes all the same. The base
+    /// class's way of dropping would do for a frame that is next in order; after it,
+    /// no earlier one would keep its time stamp.
+    pub(super) fn lose_frame(&self, frame: VideoCodecFrame<'_>) {
+        self.stats.frames_dropped.add(1);
+        let obj = self.obj();
+        let number = frame.system_frame_number();
+        let pts = frame.pts();
+        lock(&self.output).timing.lose(number);
+        obj.release_frame(frame);
+        let segment = obj.input_segment();
+        let time = segment.downcast_ref::<gst::ClockTime>();
+        let (processed, dropped) = (self.stats.frames_out.get(), self.stats.frames_dropped.get());
+        let message = gst::message::Qos::builder(false)
+            .running_time_if_some(time.and_then(|segment| segment.to_running_time(pts)))
+            .stream_time_if_some(time.and_then(|segment| segment.to_stream_time(pts)))
+            .timestamp_if_some(pts)
+            .stats(
+                gst::GenericFormattedValue::Buffers(Some(gst::format::Buffers::from_u64(
+                    processed,
+                ))),
+                gst::format::Buffers::from_u64(dropped),
+            )
+            .src(&*obj)
+            .build();
+        // Without a bus nobody wants to know.
+        let _ = obj.post_message(message);
     }
 
     /// A frame's time stamp, made up for streams without timing.
     fn pts_of(&self, frame: &VideoCodecFrame<'_>) -> Option<gst::ClockTime> {
         let segment = self.obj().input_segment();
+        let start = || segment.downcast_ref::<gst::ClockTime>()?.start();
         let fallback = lock(&self.settings).framerate;
         let mut output = lock(&self.output);
-        let negotiated = output.negotiated.as_ref().map(|n| n.info.fps());
-        let rate = negotiated
-            .filter(|rate| rate.numer() > 0)
-            .unwrap_or(fallback);
-        output.pts(frame.pts(), &segment, rate)
+        let duration = frame_duration(output.rate(fallback));
+        let number = frame.system_frame_number();
+        output.timing.pts(number, frame.pts(), start(), duration)
     }
 
     /// Pushes a picture downstream.
@@ -201,7 +258,11 @@ impl ForeignDecoder {
         let mut output = lock(&self.output);
         output.losses = 0;
         output.any_frame = true;
+        let delay = output.timing.came_out(frame.number as u32);
         drop(output);
+        if delay.is_some() {
+            self.report_latency();
+        }
         let flow = self.push(frame, codec_frame, &worker, &memories);
         if let Err(error) = flow {
             gst::debug!(CAT, imp = self, "Pushing returned {error:?}");
@@ -302,11 +363,15 @@ impl ForeignDecoder {
         let input_caps = input.as_ref().and_then(VideoCodecState::caps);
         let info = picture::complete_info(state.info(), input_caps, &shape, framerate)
             .map_err(|_| gst::FlowError::NotNegotiated)?;
+        let mut caps = info.to_caps().map_err(|_| gst::FlowError::NotNegotiated)?;
+        picture::add_light(caps.make_mut(), input_caps, &shape.light);
         state.set_info(info.clone());
+        state.set_caps(&caps);
         obj.negotiate(state)?;
         gst::debug!(CAT, imp = self, "Output is {info:?}");
         let negotiated = Negotiated { shape, info };
         lock(&self.output).negotiated = Some(negotiated.clone());
+        self.report_latency();
         Ok(negotiated.info)
     }
 }

@@ -1,7 +1,12 @@
 //! From the bridge's pictures to GStreamer's video formats and buffers.
 
+use gst_video::prelude::*;
+use gst_video::{
+    VideoBufferFlags, VideoChromaSite, VideoContentLightLevel, VideoFieldOrder, VideoFrameFlags,
+    VideoInterlaceMode, VideoMasteringDisplayInfo, VideoMasteringDisplayInfoCoordinate,
+};
 use gst_video::{VideoFormat, VideoInfo};
-use iotdec_bridge::{Colour, Picture, PixelFormat};
+use iotdec_bridge::{Colour, Light, Picture, PixelFormat, scan};
 
 const FORMATS: [(PixelFormat, VideoFormat); 36] = [
     (PixelFormat::Gray8, VideoFormat::Gray8),
@@ -63,6 +68,36 @@ pub(crate) struct Shape {
     pub(crate) width: u32,
     pub(crate) height: u32,
     pub(crate) colour: Colour,
+    pub(crate) chroma_site: u32,
+    pub(crate) par: Option<(u32, u32)>,
+    pub(crate) interlacing: Interlacing,
+    pub(crate) light: Light,
+}
+
+/// How the pictures of a stream are scanned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Interlacing {
+    Progressive,
+    /// All of them are interlaced, the top field first or not.
+    Interleaved {
+        top_first: bool,
+    },
+    /// Some are; buffers say which.
+    Mixed,
+}
+
+impl Interlacing {
+    fn of(scan: u32) -> Self {
+        match scan {
+            bits if bits & (scan::MIXED | scan::REPEAT_FIRST_FIELD | scan::ONE_FIELD) != 0 => {
+                Self::Mixed
+            }
+            bits if bits & scan::INTERLACED != 0 => Self::Interleaved {
+                top_first: bits & scan::TOP_FIELD_FIRST != 0,
+            },
+            _ => Self::Progressive,
+        }
+    }
 }
 
 impl From<&Picture> for Shape {
@@ -72,12 +107,16 @@ impl From<&Picture> for Shape {
             width: picture.crop.width,
             height: picture.crop.height,
             colour: picture.colour,
+            chroma_site: picture.chroma_site,
+            par: picture.par,
+            interlacing: Interlacing::of(picture.scan),
+            light: picture.light,
         }
     }
 }
 
-/// Completes what the base class made of the input caps: the frame rate where
-/// they have none, and the decoder's colour description where they have none.
+/// Completes what the base class made of the input caps: where they say nothing of
+/// colour, shape of pixels or scan, the decoder's word counts.
 pub(crate) fn complete_info(
     info: &VideoInfo,
     input: Option<&gst::CapsRef>,
@@ -90,6 +129,32 @@ pub(crate) fn complete_info(
         .interlace_mode(info.interlace_mode())
         .chroma_site(info.chroma_site())
         .flags(info.flags());
+    if info.interlace_mode() == VideoInterlaceMode::Interleaved {
+        builder = builder.field_order(info.field_order());
+    }
+    if let Some((numer, denom)) = shape.par
+        && !has_field(input, "pixel-aspect-ratio")
+        && let (Ok(numer), Ok(denom)) = (numer.try_into(), denom.try_into())
+    {
+        builder = builder.par(gst::Fraction::new(numer, denom));
+    }
+    if let Some(site) = chroma_site(shape.chroma_site)
+        && !has_field(input, "chroma-site")
+    {
+        builder = builder.chroma_site(site);
+    }
+    if !has_field(input, "interlace-mode") {
+        builder = match shape.interlacing {
+            Interlacing::Progressive => builder,
+            Interlacing::Mixed => builder.interlace_mode(VideoInterlaceMode::Mixed),
+            Interlacing::Interleaved { top_first } => builder
+                .interlace_mode(VideoInterlaceMode::Interleaved)
+                .field_order(match top_first {
+                    true => VideoFieldOrder::TopFieldFirst,
+                    false => VideoFieldOrder::BottomFieldFirst,
+                }),
+        };
+    }
     let colorimetry = match colorimetry(shape.colour) {
         Some(colorimetry) if !has_field(input, "colorimetry") => colorimetry,
         _ => info.colorimetry(),
@@ -99,6 +164,42 @@ pub(crate) fn complete_info(
         builder = builder.fps(framerate);
     }
     builder.build()
+}
+
+/// Adds the decoder's HDR metadata to output caps; what the input caps have of it
+/// the base class adds itself.
+pub(crate) fn add_light(caps: &mut gst::CapsRef, input: Option<&gst::CapsRef>, light: &Light) {
+    if light.max_luminance != 0 && !has_field(input, "mastering-display-info") {
+        // The units of the bridge are GStreamer's, which takes them as fractions.
+        let point = |[x, y]: [u16; 2]| {
+            const UNIT: f32 = 50_000.0;
+            VideoMasteringDisplayInfoCoordinate::new(f32::from(x) / UNIT, f32::from(y) / UNIT)
+        };
+        let [red, green, blue, white] = light.primaries.map(point);
+        VideoMasteringDisplayInfo::new(
+            [red, green, blue],
+            white,
+            light.max_luminance,
+            light.min_luminance,
+        )
+        .add_to_caps(caps);
+    }
+    let has_levels = light.max_content != 0 || light.max_average != 0;
+    if has_levels && !has_field(input, "content-light-level") {
+        VideoContentLightLevel::new(light.max_content, light.max_average).add_to_caps(caps);
+    }
+}
+
+/// ChromaSampleLocType (H.273) plus one as GStreamer's chroma site, which knows no
+/// chroma below the luma rows.
+fn chroma_site(code: u32) -> Option<VideoChromaSite> {
+    match code {
+        1 => Some(VideoChromaSite::MPEG2),
+        2 => Some(VideoChromaSite::JPEG),
+        3 => Some(VideoChromaSite::COSITED),
+        4 => Some(VideoChromaSite::V_COSITED),
+        _ => None,
+    }
 }
 
 fn has_field(caps: Option<&gst::CapsRef>, field: &str) -> bool {
@@ -129,6 +230,31 @@ fn colorimetry(colour: Colour) -> Option<gst_video::VideoColorimetry> {
         transfer.unwrap_or(VideoTransferFunction::Unknown),
         primaries.unwrap_or(VideoColorPrimaries::Unknown),
     ))
+}
+
+/// Marks a buffer with the scan of its picture.
+pub(super) fn set_scan(buffer: &mut gst::BufferRef, bits: u32) {
+    let flags = [
+        (scan::INTERLACED, VideoBufferFlags::INTERLACED),
+        (scan::TOP_FIELD_FIRST, VideoBufferFlags::TFF),
+        (scan::REPEAT_FIRST_FIELD, VideoBufferFlags::RFF),
+        (scan::ONE_FIELD, VideoBufferFlags::ONEFIELD),
+    ];
+    for (_, flag) in flags.into_iter().filter(|(bit, _)| bits & bit != 0) {
+        buffer.set_video_flags(flag);
+    }
+}
+
+/// The same as [`set_scan`] for the buffer's GstVideoMeta.
+pub(super) fn frame_flags(bits: u32) -> VideoFrameFlags {
+    let flags = [
+        (scan::INTERLACED, VideoFrameFlags::INTERLACED),
+        (scan::TOP_FIELD_FIRST, VideoFrameFlags::TFF),
+        (scan::REPEAT_FIRST_FIELD, VideoFrameFlags::RFF),
+        (scan::ONE_FIELD, VideoFrameFlags::ONEFIELD),
+    ];
+    let set = flags.into_iter().filter(|(bit, _)| bits & bit != 0);
+    set.map(|(_, flag)| flag).collect()
 }
 
 #[cfg(test)]

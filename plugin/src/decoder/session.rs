@@ -131,7 +131,9 @@ impl ForeignDecoder {
         self.with_stream_lock(|| {
             let obj = self.obj();
             let lost = self.hand_over_to(fresh, obj.frames());
-            self.drop_frames(lost);
+            for frame in lost {
+                self.lose_frame(frame);
+            }
         });
         true
     }

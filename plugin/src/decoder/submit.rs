@@ -2,6 +2,8 @@
 
 use super::headers::{Headers, Syntax};
 use super::imp::{ForeignDecoder, lock};
+use super::qos::Verdict;
+use super::stream::StreamSetup;
 use crate::CAT;
 use gst::subclass::prelude::*;
 use gst_video::prelude::*;
@@ -10,7 +12,7 @@ use iotdec_bridge::{FeedError, Feeder, Packet, packet_flags};
 
 /// Packets that a worker has in hand at most: enough to keep it busy, and few
 /// enough that a crash loses little and that skipping late frames helps at once.
-const MAX_IN_FLIGHT: usize = 16;
+pub(super) const MAX_IN_FLIGHT: usize = 16;
 /// The waiting streaming thread goes on when so few are left: not at each packet.
 pub(super) const LOW_WATER: usize = MAX_IN_FLIGHT / 2;
 
@@ -22,6 +24,9 @@ pub(super) struct Input {
     /// The worker is new: it has not seen the parameter sets, and nothing but a key
     /// frame makes sense to it.
     resync: bool,
+    /// The format of the stream, and whether the worker is still to be told.
+    stream: StreamSetup,
+    stream_due: bool,
     /// The last frame that was handed to a worker.
     pub(super) last_sent: Option<u32>,
 }
@@ -32,6 +37,8 @@ impl Default for Input {
             feeder: None,
             headers: Headers::new(Syntax::Other),
             resync: false,
+            stream: StreamSetup::default(),
+            stream_due: false,
             last_sent: None,
         }
     }
@@ -49,6 +56,13 @@ impl Input {
     /// Starts again at the next key frame.
     pub(super) fn resync(&mut self) {
         self.resync = true;
+        self.stream_due = true;
+    }
+
+    /// Packets of this format follow.
+    pub(super) fn announce(&mut self, stream: StreamSetup) {
+        self.stream = stream;
+        self.stream_due = true;
     }
 
     pub(super) fn forget_stream(&mut self) {
@@ -80,6 +94,10 @@ impl Input {
         let Some(feeder) = &mut self.feeder else {
             return Err(FeedError::Stopped);
         };
+        if self.stream_due {
+            feeder.stream(self.stream.head, &self.stream.codec_data, stop)?;
+            self.stream_due = false;
+        }
         let packet = Packet {
             number: number.into(),
             flags,
@@ -118,14 +136,23 @@ impl ForeignDecoder {
         frame: VideoCodecFrame,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         lock(&self.progress).flow?;
-        let flags = flags_of(&frame);
+        let mut flags = flags_of(&frame);
         if flags & packet_flags::SYNC_POINT == 0 && lock(&self.input).resync {
             // Not with DISCARD_INPUT: the base class would drop frames on its own, and
             // untimed streams would lose their time.
             let flags = VideoDecoderRequestSyncPointFlags::empty();
             self.obj().request_sync_point(&frame, flags);
-            self.drop_frames(vec![frame]);
+            self.lose_frame(frame);
             return Ok(gst::FlowSuccess::Ok);
+        }
+        match self.judge(&frame) {
+            Verdict::Decode => {}
+            Verdict::MaySkip => flags |= packet_flags::MAY_SKIP,
+            Verdict::Skip => {
+                self.stats.frames_skipped.add(1);
+                self.lose_frame(frame);
+                return Ok(gst::FlowSuccess::Ok);
+            }
         }
         let number = frame.system_frame_number();
         let buffer = frame.input_buffer_owned();
@@ -159,7 +186,9 @@ impl ForeignDecoder {
             // The worker was replaced while this frame was on its way.
             Ok(false) => {
                 lock(&self.progress).in_flight -= 1;
-                self.drop_frames(self.obj().frame(number as i32).into_iter().collect());
+                if let Some(frame) = self.obj().frame(number as i32) {
+                    self.lose_frame(frame);
+                }
             }
             // The task notices a loss too, and replaces the worker.
             Ok(true) | Err(FeedError::Lost(_) | FeedError::Stopped) => {}
@@ -192,7 +221,6 @@ impl ForeignDecoder {
         if result.is_ok() {
             // Packets that made no picture of their own.
             for frame in self.obj().frames() {
-                self.stats.frames_dropped.add(1);
                 self.obj().release_frame(frame);
             }
         }

@@ -1,0 +1,222 @@
+//! Skipping before decoding.
+//!
+//! Emulated decoding is dear, so what would come too late is not decoded at all:
+//! first pictures that no other refers to, then, when that is not enough, all up to
+//! the next key frame.
+
+use super::imp::{ForeignDecoder, lock};
+use super::timing::frame_duration;
+use gst::subclass::prelude::*;
+use gst_video::VideoCodecFrame;
+use gst_video::VideoCodecFrameFlags;
+use gst_video::prelude::*;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// Lateness that leaving out unreferenced pictures does not make up for any more,
+/// in ns: so much that a viewer hears it (ITU-R BT.1359: 125 ms is detected,
+/// 185 ms is too much).
+const FAR_TOO_LATE: i64 = 185_000_000;
+/// Packets that may be on their way with leave to skip them.
+const MOST_SKIPPABLE: usize = 64;
+
+/// What is to be done with a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It will be in time.
+    Decode,
+    /// It may be left out if no other needs it.
+    MaySkip,
+    /// It would be late, or what it needs was left out.
+    Skip,
+}
+
+/// What is known of a frame before it is decoded.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Candidate {
+    /// Running time at which it is due.
+    pub(super) due: Option<gst::ClockTime>,
+    /// Time until it is decoded, what waits before it included.
+    pub(super) takes: Duration,
+    /// Decoding can start here.
+    pub(super) is_key: bool,
+    /// What the segment asks for.
+    pub(super) segment: gst::SegmentFlags,
+}
+
+/// How punctual the sink finds the frames.
+#[derive(Debug, Default)]
+pub(super) struct Qos {
+    /// Frames due before this running time are late.
+    earliest: Option<gst::ClockTime>,
+    /// References were left out.
+    until_key: bool,
+    /// Packets that were sent with leave to skip them.
+    skippable: VecDeque<u32>,
+}
+
+impl Qos {
+    /// Another segment, or the sink does not wait for a clock any more.
+    pub(super) fn forget(&mut self) {
+        *self = Self::default();
+    }
+
+    /// The frame that was due at running time `due` came `late` ns too late (early
+    /// if negative).
+    pub(super) fn note(&mut self, due: Option<gst::ClockTime>, late: i64) {
+        self.earliest = due.map(|due| {
+            let ns = due.nseconds().saturating_add_signed(late);
+            gst::ClockTime::from_nseconds(ns.min(i64::MAX as u64))
+        });
+    }
+
+    /// Decides about the frame that comes next.
+    pub(super) fn judge(&mut self, frame: Candidate) -> Verdict {
+        if frame.is_key {
+            self.until_key = false;
+            return Verdict::Decode;
+        }
+        if frame
+            .segment
+            .contains(gst::SegmentFlags::TRICKMODE_KEY_UNITS)
+        {
+            return Verdict::Skip;
+        }
+        if self.until_key {
+            return Verdict::Skip;
+        }
+        let slack = self.slack(&frame);
+        if slack < -FAR_TOO_LATE {
+            self.until_key = true;
+            return Verdict::Skip;
+        }
+        let predicted = gst::SegmentFlags::TRICKMODE_FORWARD_PREDICTED;
+        if slack < 0 || frame.segment.contains(predicted) {
+            return Verdict::MaySkip;
+        }
+        Verdict::Decode
+    }
+
+    /// How much earlier than needed the frame will be decoded, in ns.
+    fn slack(&self, frame: &Candidate) -> i64 {
+        let (Some(due), Some(earliest)) = (frame.due, self.earliest) else {
+            return i64::MAX;
+        };
+        let ns = |time: gst::ClockTime| time.nseconds() as i64;
+        ns(due) - ns(earliest) - frame.takes.as_nanos() as i64
+    }
+
+    fn allow_skipping(&mut self, number: u32) {
+        if self.skippable.len() == MOST_SKIPPABLE {
+            self.skippable.pop_front();
+        }
+        self.skippable.push_back(number);
+    }
+
+    /// Whether packet `number`, of which no picture came, was left out for our sake.
+    pub(super) fn was_skipped(&mut self, number: u32) -> bool {
+        let found = self.skippable.iter().position(|n| *n == number);
+        found.is_some_and(|at| self.skippable.remove(at).is_some())
+    }
+}
+
+impl ForeignDecoder {
+    /// Decides whether a frame is worth decoding.
+    pub(super) fn judge(&self, frame: &VideoCodecFrame<'_>) -> Verdict {
+        let obj = self.obj();
+        let segment = obj.input_segment();
+        let due = frame.pts().or_else(|| self.expected_pts());
+        let candidate = Candidate {
+            due: segment
+                .downcast_ref::<gst::ClockTime>()
+                .and_then(|segment| segment.to_running_time(due?)),
+            takes: lock(&self.progress).backlog(),
+            is_key: frame.flags().contains(VideoCodecFrameFlags::SYNC_POINT),
+            segment: segment.flags(),
+        };
+        let number = frame.system_frame_number();
+        let mut qos = lock(&self.qos);
+        let verdict = qos.judge(candidate);
+        if verdict == Verdict::MaySkip {
+            qos.allow_skipping(number);
+        }
+        verdict
+    }
+
+    /// When a frame that has no time stamp will be shown if it is submitted now.
+    fn expected_pts(&self) -> Option<gst::ClockTime> {
+        let pending = self.obj().frames().len().saturating_sub(1);
+        let output = lock(&self.output);
+        let duration = frame_duration(output.rate(lock(&self.settings).framerate));
+        output.timing.expected(pending, duration)
+    }
+
+    /// Notes a QoS event of the sink.
+    pub(super) fn note_qos(&self, event: &gst::event::Qos) {
+        if !self.obj().is_qos() {
+            return;
+        }
+        let (_, _, late, due) = event.get();
+        lock(&self.qos).note(due, late);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidate(due_ms: u64, takes_ms: u64, is_key: bool) -> Candidate {
+        Candidate {
+            due: Some(gst::ClockTime::from_mseconds(due_ms)),
+            takes: Duration::from_millis(takes_ms),
+            is_key,
+            segment: gst::SegmentFlags::empty(),
+        }
+    }
+
+    const LATE: i64 = 50_000_000;
+
+    #[test]
+    fn nothing_is_skipped_unless_the_sink_complains() {
+        let mut qos = Qos::default();
+        assert_eq!(qos.judge(candidate(0, 5000, false)), Verdict::Decode);
+        qos.note(Some(gst::ClockTime::SECOND), -LATE);
+        assert_eq!(qos.judge(candidate(1000, 20, false)), Verdict::Decode);
+    }
+
+    #[test]
+    fn late_frames_may_be_skipped_and_far_too_late_ones_are() {
+        let mut qos = Qos::default();
+        qos.note(Some(gst::ClockTime::SECOND), LATE);
+        assert_eq!(qos.judge(candidate(1100, 20, false)), Verdict::Decode);
+        assert_eq!(qos.judge(candidate(1100, 60, false)), Verdict::MaySkip);
+        assert_eq!(qos.judge(candidate(1100, 300, false)), Verdict::Skip);
+        let in_time = candidate(9000, 0, false);
+        assert_eq!(
+            qos.judge(in_time),
+            Verdict::Skip,
+            "what it needs is missing"
+        );
+        assert_eq!(qos.judge(candidate(1000, 20, true)), Verdict::Decode);
+        assert_eq!(qos.judge(in_time), Verdict::Decode);
+    }
+
+    #[test]
+    fn trick_modes_are_obeyed() {
+        let mut qos = Qos::default();
+        let mut frame = candidate(0, 0, false);
+        frame.segment = gst::SegmentFlags::TRICKMODE_KEY_UNITS;
+        assert_eq!(qos.judge(frame), Verdict::Skip);
+        frame.segment = gst::SegmentFlags::TRICKMODE_FORWARD_PREDICTED;
+        assert_eq!(qos.judge(frame), Verdict::MaySkip);
+    }
+
+    #[test]
+    fn skipping_is_told_from_hidden_pictures() {
+        let mut qos = Qos::default();
+        qos.allow_skipping(7);
+        assert!(!qos.was_skipped(6));
+        assert!(qos.was_skipped(7));
+        assert!(!qos.was_skipped(7));
+    }
+}
