@@ -25,8 +25,8 @@ check: setup ## build, and run every test
 bench: build ## measure decoding speed on the samples
 	@setup/devenv build/cli/iotdec bench $(CLIPS)
 
-conformance: build ## compare every decoded frame of the test vectors
-	@IOTDEC_FULL=1 setup/devenv setup/cargo test -p iotdec-tests --release --test conformance -- --nocapture
+conformance: build ## decode every test vector, write docs/conformance.md
+	@setup/conformance.sh
 
 clean: ## remove what was built; set-up's .deps stays
 	rm -rf build target

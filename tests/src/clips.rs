@@ -56,12 +56,15 @@ pub fn is_understood(file: &Path) -> bool {
 
 /// The packets of a file as GStreamer's parser cuts them.
 pub fn packets(file: &Path, codec: Codec) -> Vec<Vec<u8>> {
+    let middle = format!("{}{} ! {}", demuxer(file), codec.parser(), codec.caps());
+    packets_behind(file, &middle)
+}
+
+/// What comes out of `middle`, in a pipeline behind a file.
+pub fn packets_behind(file: &Path, middle: &str) -> Vec<Vec<u8>> {
     let description = format!(
-        "filesrc location=\"{}\" ! {}{} ! {} ! appsink name=sink sync=false",
+        "filesrc location=\"{}\" ! {middle} ! appsink name=sink sync=false",
         file.display(),
-        demuxer(file),
-        codec.parser(),
-        codec.caps(),
     );
     let mut playing = Playing::start(&description, Duration::from_secs(60));
     let mut packets = Vec::new();

@@ -8,7 +8,8 @@ use crate::frames::{Checksum, Frame};
 use iotdec_bridge::Manifest;
 use std::io::{self, BufReader, PipeReader, Read};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use tempfile::NamedTempFile;
 
 impl Codec {
     /// The manifest of its decoder.
@@ -35,29 +36,9 @@ pub fn first_difference(
     frames: &[Frame],
     sum: Option<&mut Checksum>,
 ) -> Result<(), String> {
-    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
-    clips::write_packet_file(packets, file.as_file_mut()).expect("a full packet file");
-    let (reader, writer) = io::pipe().expect("a pipe");
-    let worker = environment::variable_or_advice("IOTDEC_NATIVE_WORKER");
-    let manifest = codec.manifest();
-    let child = Command::new(&worker)
-        .args(["bare", "--adapter", &manifest.adapter, "--library"])
-        // By its file name, which is the same on both architectures.
-        .arg(&manifest.library)
-        .args(["--frames-to", "0"])
-        .arg("--packets")
-        .arg(file.path())
-        .stdin(Stdio::from(writer))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap_or_else(|error| panic!("{}: {error}", worker.display()));
-    let compared = compare(reader, frames, sum);
-    let output = child.wait_with_output().expect("a child to wait for");
-    assert!(output.status.success(), "native worker: {}", output.status);
-    let report: serde_json::Value =
-        serde_json::from_slice(&output.stdout).expect("the worker prints JSON");
-    let native = report["frames"].as_u64().expect("a count of frames");
+    let mut run = Run::start(packets, &codec.manifest());
+    let compared = compare(&mut run.frames, frames, sum);
+    let native = run.finish();
     if native != frames.len() as u64 {
         let difference = compared.err().unwrap_or_default();
         return Err(format!(
@@ -68,12 +49,71 @@ pub fn first_difference(
     compared
 }
 
+/// Sums the visible samples of all frames that the native library decodes.
+pub fn checksum(packets: &[Vec<u8>], manifest: &Manifest, mut sum: Checksum) -> (u64, String) {
+    let mut run = Run::start(packets, manifest);
+    let mut bytes = vec![0; 1 << 20];
+    loop {
+        let read = run.frames.read(&mut bytes).expect("a readable pipe");
+        if read == 0 {
+            return (run.finish(), sum.finish());
+        }
+        sum.update(&bytes[..read]);
+    }
+}
+
+/// The native worker at work.
+struct Run {
+    child: Child,
+    /// The visible samples of its frames.
+    frames: BufReader<PipeReader>,
+    /// What it reads, as long as it runs.
+    _packets: NamedTempFile,
+}
+
+impl Run {
+    fn start(packets: &[Vec<u8>], manifest: &Manifest) -> Self {
+        let mut file = NamedTempFile::new().expect("a temporary file");
+        clips::write_packet_file(packets, file.as_file_mut()).expect("a full packet file");
+        let (reader, writer) = io::pipe().expect("a pipe");
+        let worker = environment::variable_or_advice("IOTDEC_NATIVE_WORKER");
+        let options = manifest.options.iter();
+        let options = options.flat_map(|(k, v)| ["--option".to_owned(), format!("{k}={v}")]);
+        let child = Command::new(&worker)
+            .args(["bare", "--adapter", &manifest.adapter, "--library"])
+            // By its file name, which is the same on both architectures.
+            .arg(&manifest.library)
+            .args(options)
+            .args(["--frames-to", "0"])
+            .arg("--packets")
+            .arg(file.path())
+            .stdin(Stdio::from(writer))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}: {error}", worker.display()));
+        Self {
+            child,
+            frames: BufReader::with_capacity(1 << 20, reader),
+            _packets: file,
+        }
+    }
+
+    /// Waits for its end; how many frames there were.
+    fn finish(self) -> u64 {
+        let output = self.child.wait_with_output().expect("a child to wait for");
+        assert!(output.status.success(), "native worker: {}", output.status);
+        let report: serde_json::Value =
+            serde_json::from_slice(&output.stdout).expect("the worker prints JSON");
+        report["frames"].as_u64().expect("a count of frames")
+    }
+}
+
 fn compare(
-    reader: PipeReader,
+    reader: &mut impl Read,
     frames: &[Frame],
     mut sum: Option<&mut Checksum>,
 ) -> Result<(), String> {
-    let mut reader = BufReader::with_capacity(1 << 20, reader);
     let mut result = Ok(());
     for (index, frame) in frames.iter().enumerate() {
         for (plane, (size, digest)) in frame.sizes.iter().zip(&frame.planes).enumerate() {
