@@ -1,7 +1,7 @@
 //! Every sample of every frame equals what the native build of the same library
 //! decodes.
 
-use iotdec_tests::clips::{Codec, demuxer};
+use iotdec_tests::clips::{self, Codec, demuxer};
 use iotdec_tests::environment::sample;
 use iotdec_tests::frames::Checksum;
 use iotdec_tests::pipeline::{Playing, count, decode, decode_summing};
@@ -66,6 +66,34 @@ fn h264_mp4() {
 #[test]
 fn h264_mp4_by_hand() {
     through_the_element("yard-h264.mp4", Codec::H264);
+}
+
+/// Formats without a sample: a clip made on the spot, through the bin and by hand.
+#[track_caller]
+fn made(codec: Codec) {
+    let _turn = exclusive();
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = clips::encode(directory.path(), codec, 50, 25);
+    let by_hand = format!(
+        "{}{} ! {} name=decoder",
+        demuxer(&file),
+        codec.parser(),
+        codec.decoder()
+    );
+    for middle in ["iotdec name=decoder", &by_hand] {
+        let decoded = decode(&file, middle, LIMIT);
+        decoded.end.assert_eos();
+        assert_eq!(decoded.frames.len(), 50, "{middle}");
+        native::assert_equal(&file, codec, &decoded.frames);
+        let stats = decoded.stats.expect("a decoder was chosen");
+        assert_eq!(count(&stats, "worker-restarts"), 0);
+        assert_eq!(count(&stats, "frames-corrupt"), 0);
+    }
+}
+
+#[test]
+fn av1_webm() {
+    made(Codec::Av1);
 }
 
 /// A sink that knows nothing of GstVideoMeta gets the visible samples and nothing

@@ -2,7 +2,7 @@
 //! changed as often as one likes, in any number of elements.
 
 use gst::prelude::*;
-use iotdec_tests::clips::{Codec, demuxer};
+use iotdec_tests::clips::{self, Codec, demuxer};
 use iotdec_tests::environment::sample;
 use iotdec_tests::frames::Frame;
 use iotdec_tests::pipeline::{Playing, decode};
@@ -22,6 +22,7 @@ fn mp4(codec: Codec) -> PathBuf {
     sample(match codec {
         Codec::H264 => "yard-h264.mp4",
         Codec::H265 => "yard-h265.mp4",
+        other => panic!("no sample of {other:?}"),
     })
 }
 
@@ -38,6 +39,7 @@ fn by_hand(codec: Codec) -> (PathBuf, String) {
     let file = sample(match codec {
         Codec::H264 => "yard-h264.264",
         Codec::H265 => "yard-h265.265",
+        other => panic!("no sample of {other:?}"),
     });
     let middle = format!("{} ! {} name=decoder", codec.parser(), codec.decoder());
     (file, middle)
@@ -49,11 +51,23 @@ struct Video {
     frames: Vec<Frame>,
     /// Where the key frames are, in stream time.
     keys: Vec<gst::ClockTime>,
+    /// Where a video that was made lies.
+    _directory: Option<tempfile::TempDir>,
 }
 
 impl Video {
     fn new(codec: Codec) -> Self {
-        let file = mp4(codec);
+        match codec {
+            Codec::H264 | Codec::H265 => Self::of(mp4(codec), codec, None),
+            _ => {
+                let directory = tempfile::tempdir().expect("a temporary directory");
+                let file = clips::encode(directory.path(), codec, 100, 25);
+                Self::of(file, codec, Some(directory))
+            }
+        }
+    }
+
+    fn of(file: PathBuf, codec: Codec, directory: Option<tempfile::TempDir>) -> Self {
         let decoded = decode(&file, "iotdec name=decoder", LIMIT);
         decoded.end.assert_eos();
         native::assert_equal(&file, codec, &decoded.frames);
@@ -64,7 +78,12 @@ impl Video {
         }
         let keys = keys(&file, codec);
         assert!(keys.len() > 2, "a video with too few key frames: {keys:?}");
-        Self { file, frames, keys }
+        Self {
+            file,
+            frames,
+            keys,
+            _directory: directory,
+        }
     }
 
     /// The number of a frame, by what it shows.
@@ -180,6 +199,11 @@ fn seeking_in_h264_while_it_plays() {
 #[test]
 fn seeking_in_h265_while_it_plays() {
     seek_around(Codec::H265);
+}
+
+#[test]
+fn seeking_in_av1_while_it_plays() {
+    seek_around(Codec::Av1);
 }
 
 #[test]

@@ -33,7 +33,10 @@ fn play(file: &Path, sink: &str) -> Playing {
         "filesrc location=\"{}\" ! iotdec name=decoder ! {sink}",
         file.display()
     );
-    Playing::start(&description, LIMIT)
+    let playing = Playing::prepare(&description, LIMIT);
+    playing.understand_video_meta();
+    playing.play();
+    playing
 }
 
 /// The inode of the only memory of a buffer, which is a whole memfd.
@@ -85,9 +88,9 @@ fn check_memory_of(codec: Codec) -> gst::Structure {
     );
     match codec {
         // Nearly every picture is a reference when it comes out.
-        Codec::H265 => assert!(read_only > 0, "no frame is protected from writers"),
+        Codec::H265 | Codec::Av1 => assert!(read_only > 0, "no frame is protected from writers"),
         // The decoder has its own pictures, and does not care for the copies.
-        Codec::H264 => assert_eq!(read_only, 0, "frames that nobody refers to are protected"),
+        _ => assert_eq!(read_only, 0, "frames that nobody refers to are protected"),
     }
     assert_eq!(count(&stats, "frames-copied"), 0);
     process::assert_no_children();
@@ -98,6 +101,13 @@ fn check_memory_of(codec: Codec) -> gst::Structure {
 fn libde265_renders_into_the_memory_that_the_sink_receives() {
     let _turn = exclusive();
     let stats = check_memory_of(Codec::H265);
+    assert_eq!(count(&stats, "frames-copied-by-guest"), 0);
+}
+
+#[test]
+fn dav1d_renders_into_the_memory_that_the_sink_receives() {
+    let _turn = exclusive();
+    let stats = check_memory_of(Codec::Av1);
     assert_eq!(count(&stats, "frames-copied-by-guest"), 0);
 }
 

@@ -9,6 +9,7 @@ mod memory;
 mod register;
 mod settings;
 mod stats;
+mod typefind;
 
 use gst::glib;
 use iotdec_bridge::launch::Resolver;
@@ -41,6 +42,7 @@ fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     for manifest in manifests {
         register::decoder(plugin, manifest, &mut resolver)?;
     }
+    typefind::register(plugin)?;
     decodebin::register(plugin)
 }
 

@@ -5,13 +5,15 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The two formats that iotdec has decoders for.
+/// Formats that iotdec has decoders for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Codec {
     /// Decoded by openh264.
     H264,
     /// Decoded by libde265.
     H265,
+    /// Decoded by dav1d.
+    Av1,
 }
 
 impl Codec {
@@ -20,6 +22,7 @@ impl Codec {
         match self {
             Self::H264 => "h264parse",
             Self::H265 => "h265parse",
+            Self::Av1 => "av1parse",
         }
     }
 
@@ -28,6 +31,7 @@ impl Codec {
         match self {
             Self::H264 => "iotdec_openh264",
             Self::H265 => "iotdec_de265",
+            Self::Av1 => "iotdec_dav1d",
         }
     }
 
@@ -36,6 +40,7 @@ impl Codec {
         match self {
             Self::H264 => "video/x-h264,stream-format=byte-stream,alignment=au",
             Self::H265 => "video/x-h265,stream-format=byte-stream,alignment=au",
+            Self::Av1 => "video/x-av1,stream-format=obu-stream,alignment=tu",
         }
     }
 }
@@ -44,6 +49,9 @@ impl Codec {
 pub fn demuxer(file: &Path) -> &'static str {
     match file.extension().and_then(|e| e.to_str()) {
         Some("mp4") => "qtdemux ! ",
+        Some("webm" | "mkv") => "matroskademux ! ",
+        // cros-codecs names IVF files by what is in them.
+        Some("ivf" | "av1" | "vp8" | "vp9") => "ivfparse ! ",
         _ => "",
     }
 }
@@ -103,14 +111,26 @@ pub fn encode(directory: &Path, codec: Codec, frames: u32, distance: u32) -> Pat
             ),
             "265",
         ),
+        Codec::Av1 => (
+            format!(
+                "av1enc usage-profile=realtime cpu-used=8 lag-in-frames=0 target-bitrate=256 \
+                 keyframe-max-dist={distance}"
+            ),
+            "webm",
+        ),
+    };
+    // Headers again before each key frame; or a container, which has times.
+    let parser = match codec {
+        Codec::H264 | Codec::H265 => {
+            format!("{} config-interval=-1 ! {}", codec.parser(), codec.caps())
+        }
+        Codec::Av1 => format!("{} ! webmmux", codec.parser()),
     };
     let file = directory.join(format!("made-{frames}-{distance}.{suffix}"));
     let description = format!(
         "videotestsrc num-buffers={frames} pattern=ball \
          ! video/x-raw,format=I420,width=320,height=192,framerate=25/1 \
-         ! {encoder} ! {parser} config-interval=-1 ! {caps} ! filesink location=\"{file}\"",
-        parser = codec.parser(),
-        caps = codec.caps(),
+         ! {encoder} ! {parser} ! filesink location=\"{file}\"",
         file = file.display(),
     );
     let mut playing = Playing::start(&description, Duration::from_secs(60));

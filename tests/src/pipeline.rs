@@ -110,6 +110,20 @@ impl Playing {
         }
     }
 
+    /// Makes the element `sink` say that it understands GstVideoMeta, as sinks that
+    /// show video do and an appsink does not.
+    pub fn understand_video_meta(&self) {
+        let pad = self.element("sink").static_pad("sink").expect("a sink");
+        pad.add_probe(gst::PadProbeType::QUERY_DOWNSTREAM, |_, info| {
+            let query = info.query_mut().map(|query| query.view_mut());
+            let Some(gst::QueryViewMut::Allocation(allocation)) = query else {
+                return gst::PadProbeReturn::Ok;
+            };
+            allocation.add_allocation_meta::<gst_video::VideoMeta>(None);
+            gst::PadProbeReturn::Handled
+        });
+    }
+
     /// Goes to PLAYING. A failure shows as an error on the bus.
     pub fn play(&self) {
         let _ = self.pipeline.set_state(gst::State::Playing);

@@ -6,6 +6,7 @@
 
 mod copy;
 mod damage;
+mod dav1d;
 mod libde265;
 mod openh264;
 
@@ -16,7 +17,7 @@ use iotdec_wire::picture::PictureRecord;
 use std::sync::Arc;
 
 /// Every adapter there is.
-const ADAPTERS: &[Adapter] = &[libde265::ADAPTER, openh264::ADAPTER];
+const ADAPTERS: &[Adapter] = &[dav1d::ADAPTER, libde265::ADAPTER, openh264::ADAPTER];
 
 /// A kind of decoder library.
 #[derive(Debug)]
