@@ -50,7 +50,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                     picture.crop.width,
                     picture.crop.height,
                     picture.format,
-                    frame.lease.slot_id()
+                    frame.lease.memory().id()
                 );
             }
             Event::PacketDone(_) => {}

@@ -10,7 +10,7 @@
 //!    process from then on.
 //! 3. [`feed::Feeder`] writes packets into the command ring, [`receive::Receiver`]
 //!    reads pictures from the event ring; each belongs to one thread.
-//! 4. A picture lies in a [`slots::Lease`]: a memfd that the guest rendered into
+//! 4. A picture lies in a [`slots::Lease`]: [`memory`] that the guest rendered into
 //!    and gets back when the lease is dropped.
 
 pub mod feed;
@@ -18,6 +18,7 @@ pub mod launch;
 pub mod library;
 mod link;
 pub mod manifest;
+pub mod memory;
 pub mod receive;
 pub mod session;
 mod shm;
@@ -34,7 +35,8 @@ pub use iotdec_wire::picture::{
 };
 pub use launch::{Launch, LaunchError, Overrides};
 pub use manifest::Manifest;
+pub use memory::SlotMemory;
 pub use receive::{Event, Frame, Receiver};
 pub use session::{StartError, StartProblem, start};
-pub use slots::{Lease, SlotPolicy};
+pub use slots::{Lease, SlotPolicy, SlotSource};
 pub use worker::{Loss, Worker};

@@ -62,6 +62,9 @@ impl Receiver {
     /// still delivered; then comes the loss, again on every further call.
     pub fn next(&mut self, stop: &mut dyn FnMut() -> bool) -> Result<Option<Event>, Loss> {
         loop {
+            if let Err(error) = self.worker.pool.tend() {
+                return Err(self.worker.condemn(error.to_string()));
+            }
             // Asked before the ring: what is published before death is found after.
             let dead = self.worker.link.is_dead();
             match self.take() {
@@ -81,7 +84,9 @@ impl Receiver {
                 return Ok(None);
             }
             let link = &self.worker.link;
-            self.ring.wait_for_data(NAP, || link.is_dead() || stop());
+            let pool = &self.worker.pool;
+            self.ring
+                .wait_for_data(NAP, || link.is_dead() || stop() || pool.is_due());
         }
     }
 
@@ -122,12 +127,14 @@ impl Worker {
             Broken::Nonsense(format!("frame in slot {} it does not have", record.slot))
         })?;
         let picture = record.picture.validate(lease.size());
+        let picture = picture.map_err(Broken::nonsense)?;
+        self.pool.note_picture(picture.coded_bytes());
         Ok(Frame {
             number: record.number,
             epoch: record.epoch,
             corrupt: record.flags & frame_flags::CORRUPT != 0,
             copied_by_guest: record.flags & frame_flags::COPIED != 0,
-            picture: picture.map_err(Broken::nonsense)?,
+            picture,
             lease,
         })
     }

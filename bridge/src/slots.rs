@@ -6,13 +6,15 @@
 //! at worst a hostile guest spoils its own pictures.
 
 use crate::link::Link;
-use crate::shm;
+use crate::memory::SlotMemory;
 use iotdec_wire::msg::{Greeting, SlotGrant};
-use iotdec_wire::slots::MAX_SLOTS;
+use iotdec_wire::slots::{MAX_SLOTS, Slot};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+use std::fmt;
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 /// Bytes of one slot at most: an 8-bit 4:4:4 or a 16-bit 4:2:0 picture of
@@ -21,9 +23,17 @@ const MAX_SLOT_BYTES: u64 = 3 * 8192 * 8192;
 /// Bytes of all slots of a session at most. They become memory when the guest
 /// writes to them, so damaged headers cost address space only.
 const MAX_POOL_BYTES: u64 = 4 << 30;
+/// Slots for pictures of one size at most. There are twice as many entries, so that
+/// pictures of the next size find some while those of the last are still held.
+const MAX_USABLE: usize = MAX_SLOTS / 2;
 /// Slots beyond what the decoder and downstream are known to hold, so that one is
 /// free while another is on its way.
 const SPARE: usize = 2;
+/// Frames after which slots that none of them needed are given up: some seconds of
+/// ordinary video, so that a burst does not cost slots that the next one needs again.
+const WINDOW: u32 = 100;
+/// A slot this many times larger than any picture is a waste.
+const WASTE: u64 = 2;
 
 /// How many slots a session may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,15 +66,29 @@ pub enum SlotError {
     System(#[from] io::Error),
 }
 
+/// Hands out memory for slots in place of the session's own.
+pub trait SlotSource: Send + Sync + fmt::Debug {
+    /// Memory of at least `size` bytes; `None` where there is no more, and the
+    /// session makes some. Called by the thread that receives, which holds no lock.
+    fn allocate(&self, size: u64) -> Option<SlotMemory>;
+}
+
 /// What is known of one slot.
 #[derive(Debug)]
 struct Entry {
-    /// Unique in this process, unlike an index.
-    id: u64,
-    memory: Arc<OwnedFd>,
-    size: u64,
+    memory: Arc<SlotMemory>,
     leased: bool,
     retired: bool,
+}
+
+/// What the frames of one window needed.
+#[derive(Debug, Default)]
+struct Usage {
+    frames: u32,
+    /// Most slots held at once.
+    held: usize,
+    /// Bytes of the largest picture.
+    largest: u64,
 }
 
 #[derive(Debug)]
@@ -74,6 +98,8 @@ struct State {
     wanted: (u64, usize),
     /// Pictures the decoder itself may hold.
     depth: usize,
+    usage: Usage,
+    source: Option<Arc<dyn SlotSource>>,
 }
 
 /// The slots of one session.
@@ -83,6 +109,9 @@ pub(crate) struct SlotPool {
     socket: OwnedFd,
     max_slots: usize,
     downstream: AtomicUsize,
+    /// Slots are to be granted. The thread that receives does it: whoever gives a
+    /// frame back may hold locks that a source needs.
+    due: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -93,10 +122,13 @@ impl SlotPool {
             socket,
             max_slots: policy.max_slots,
             downstream: AtomicUsize::new(1),
+            due: AtomicBool::new(false),
             state: Mutex::new(State {
                 entries: [const { None }; MAX_SLOTS],
                 wanted: (0, 0),
                 depth: 0,
+                usage: Usage::default(),
+                source: None,
             }),
         }
     }
@@ -106,22 +138,44 @@ impl SlotPool {
         self.downstream.store(frames, Ordering::Relaxed);
     }
 
+    /// Where memory for slots comes from; those of another source are given up.
+    pub(crate) fn set_source(&self, source: Option<Arc<dyn SlotSource>>) {
+        let mut state = self.lock();
+        let old = std::mem::replace(&mut state.source, source);
+        let gone = self.retire(&mut state, |_| true);
+        self.due.store(true, Ordering::Relaxed);
+        drop(state);
+        drop((old, gone));
+    }
+
+    /// Gives up every slot after a flush. What the decoder still holds it drops before
+    /// the next packet, and reads only for pictures that nobody sees.
+    pub(crate) fn release_all(&self) {
+        let mut state = self.lock();
+        state.wanted = (0, 0);
+        state.usage = Usage::default();
+        let gone = self.retire(&mut state, |_| true);
+        let held = state.entries.iter().flatten();
+        for entry in held.filter(|entry| !entry.leased) {
+            entry.memory.discard();
+        }
+        drop(state);
+        drop(gone);
+    }
+
     /// Answers a guest that waits for a free slot of `size` bytes while its decoder
     /// may hold `depth`.
     pub(crate) fn provide(&self, size: u64, depth: u32) -> Result<(), SlotError> {
         let depth = depth as usize;
-        if size == 0 || size > MAX_SLOT_BYTES || depth + SPARE > MAX_SLOTS {
+        if size == 0 || size > MAX_SLOT_BYTES || depth + SPARE > MAX_USABLE {
             let depth = depth as u32;
             return Err(SlotError::Excessive { size, depth });
         }
         let mut state = self.lock();
-        for entry in state.entries.iter_mut().flatten() {
-            entry.retired |= entry.size < size;
-        }
+        let gone = self.retire(&mut state, |entry| entry.memory.size() < size);
         state.depth = depth;
-        let downstream = self.downstream.load(Ordering::Relaxed);
         let usable = state.usable(size);
-        let first = (depth + downstream + SPARE).min(self.limit(depth));
+        let first = self.ordinary(depth);
         if usable >= first && self.has_free(&state, size) {
             // One came back between the question and now.
             self.link.control().slot_bell.0.ring();
@@ -131,53 +185,68 @@ impl SlotPool {
         // said, so there is one more each time, up to the limit.
         let target = first.max(usable + 1).min(self.limit(depth));
         state.wanted = (size, target);
-        self.replenish(&mut state)
+        drop(state);
+        drop(gone);
+        self.replenish()
     }
 
     /// Whether the guest can take a slot of `size` bytes now.
     fn has_free(&self, state: &State, size: u64) -> bool {
-        let table = &self.link.control().slots.0;
-        let mut entries = state.entries.iter().zip(table);
+        let mut entries = state.entries.iter().zip(self.table());
         entries.any(|(entry, shared)| {
-            let fits = |entry: &Entry| !entry.retired && !entry.leased && entry.size >= size;
+            let fits =
+                |entry: &Entry| !entry.retired && !entry.leased && entry.memory.size() >= size;
             entry.as_ref().is_some_and(fits) && shared.state().is_free()
         })
     }
 
-    /// Brings the slots up to what was asked for, as far as there are entries.
-    fn replenish(&self, state: &mut State) -> Result<(), SlotError> {
-        let table = &self.link.control().slots.0;
-        for (entry, shared) in state.entries.iter_mut().zip(table) {
-            let Some(retired) = entry.as_ref().filter(|entry| entry.retired) else {
-                continue;
-            };
-            shared.retire();
-            // The guest's word, but it can only harm its own pictures with it.
-            if !retired.leased && !shared.state().held_by_decoder() {
-                *entry = None;
-            }
+    /// Grants what was put off, on the thread that receives.
+    pub(crate) fn tend(&self) -> Result<(), SlotError> {
+        match self.due.swap(false, Ordering::Relaxed) {
+            true => self.replenish(),
+            false => Ok(()),
         }
-        let (size, target) = state.wanted;
-        while state.usable(size) < target {
-            let Some(index) = state.entries.iter().position(Option::is_none) else {
+    }
+
+    /// Whether [`tend`](Self::tend) has something to do.
+    pub(crate) fn is_due(&self) -> bool {
+        self.due.load(Ordering::Relaxed)
+    }
+
+    /// Brings the slots up to what was asked for, as far as there are entries. Only
+    /// the thread that receives fills entries.
+    fn replenish(&self) -> Result<(), SlotError> {
+        let gone = self.collect(&mut self.lock());
+        drop(gone);
+        loop {
+            let state = self.lock();
+            let (size, target) = state.wanted;
+            let unused = state.entries.iter().position(Option::is_none);
+            let Some(index) = unused.filter(|_| state.usable(size) < target) else {
                 break;
             };
-            let total: u64 = state.entries.iter().flatten().map(|entry| entry.size).sum();
-            if total + size > MAX_POOL_BYTES {
+            let sizes = state.entries.iter().flatten().map(|e| e.memory.size());
+            if sizes.sum::<u64>() + size > MAX_POOL_BYTES {
                 let depth = state.depth as u32;
                 return Err(SlotError::Excessive { size, depth });
             }
-            state.entries[index] = Some(self.grant(index, size)?);
+            let source = state.source.clone();
+            drop(state);
+            let lent = source.and_then(|source| source.allocate(size));
+            let memory = match lent.filter(|memory| memory.size() >= size) {
+                Some(memory) => memory,
+                None => SlotMemory::create(size)?,
+            };
+            self.grant(index, memory)?;
         }
         self.link.control().slot_bell.0.ring();
         Ok(())
     }
 
-    /// Makes a slot and hands it to the guest: its memfd over the socket first, so
-    /// that it is there when the guest sees the announcement.
-    fn grant(&self, index: usize, size: u64) -> io::Result<Entry> {
-        static NEXT_ID: AtomicU64 = AtomicU64::new(1);
-        let memory = shm::sealed_memfd(c"iotdec-frame", size)?;
+    /// Hands a slot to the guest: its file over the socket first, so that it is there
+    /// when the guest sees the announcement.
+    fn grant(&self, index: usize, memory: SlotMemory) -> io::Result<()> {
+        let size = memory.size();
         let grant = SlotGrant {
             kind: Greeting::Slot.code(),
             index: index as u32,
@@ -186,18 +255,49 @@ impl SlotPool {
         sendmsg::<()>(
             self.socket.as_raw_fd(),
             &[IoSlice::new(bytemuck::bytes_of(&grant))],
-            &[ControlMessage::ScmRights(&[memory.as_raw_fd()])],
+            &[ControlMessage::ScmRights(&[memory.fd().as_raw_fd()])],
             MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT,
             None,
         )?;
-        self.link.control().slots.0[index].announce(size);
-        Ok(Entry {
-            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+        let entry = Entry {
             memory: Arc::new(memory),
-            size,
             leased: false,
             retired: false,
-        })
+        };
+        self.lock().entries[index] = Some(entry);
+        self.table()[index].announce(size);
+        Ok(())
+    }
+
+    /// Withdraws the slots that `which` names, and returns the memory of those that
+    /// nobody holds; the others' comes when they are let go. Memory is dropped
+    /// without the lock: it may be somebody else's, who does what he likes then.
+    #[must_use]
+    fn retire(&self, state: &mut State, which: impl Fn(&Entry) -> bool) -> Vec<Arc<SlotMemory>> {
+        for entry in state.entries.iter_mut().flatten() {
+            entry.retired |= which(entry);
+        }
+        self.collect(state)
+    }
+
+    /// The memory of withdrawn slots that nobody holds any more.
+    #[must_use]
+    fn collect(&self, state: &mut State) -> Vec<Arc<SlotMemory>> {
+        let entries = state.entries.iter_mut().zip(self.table());
+        let gone = entries.filter_map(|(entry, shared)| {
+            let retired = entry.as_ref().filter(|entry| entry.retired)?;
+            shared.retire();
+            // The guest's word, but it can only harm its own pictures with it. A frame
+            // that is still on its way is held downstream already.
+            let state = shared.state();
+            let held = state.held_by_decoder() || state.held_by_downstream();
+            if held || retired.leased {
+                None
+            } else {
+                entry.take()
+            }
+        });
+        gone.map(|entry| entry.memory).collect()
     }
 
     /// Takes over a slot that the guest says it handed over; `None` if it cannot
@@ -213,11 +313,59 @@ impl SlotPool {
         Some(Lease {
             index,
             generation,
-            id: entry.id,
-            size: entry.size,
             memory: entry.memory.clone(),
             pool: Arc::downgrade(self),
         })
+    }
+
+    /// Notes that a picture of that many bytes came; gives up what a whole window of
+    /// pictures did not need.
+    pub(crate) fn note_picture(&self, bytes: u64) {
+        let mut state = self.lock();
+        let entries = state.entries.iter().zip(self.table());
+        let in_use = |(entry, shared): &(&Option<Entry>, &Slot)| {
+            entry.as_ref().is_some_and(|entry| !entry.retired) && !shared.state().is_free()
+        };
+        let held = entries.filter(in_use).count();
+        let usage = &mut state.usage;
+        usage.frames += 1;
+        usage.held = usage.held.max(held);
+        usage.largest = usage.largest.max(bytes);
+        if usage.frames == WINDOW {
+            let gone = self.trim(&mut state);
+            drop(state);
+            // Who waits sees that it has to ask again.
+            self.link.control().slot_bell.0.ring();
+            drop(gone);
+        }
+    }
+
+    fn trim(&self, state: &mut State) -> Vec<Arc<SlotMemory>> {
+        let usage = std::mem::take(&mut state.usage);
+        let waste = |entry: &Entry| entry.memory.size() / WASTE > usage.largest;
+        if state
+            .entries
+            .iter()
+            .flatten()
+            .any(|entry| !entry.retired && waste(entry))
+        {
+            // What the guest lacks then it asks for.
+            state.wanted = (0, 0);
+            return self.retire(state, waste);
+        }
+        let enough = self.ordinary(state.depth).max(usage.held + SPARE);
+        let mut surplus = state.usable(0).saturating_sub(enough);
+        for (entry, shared) in state.entries.iter_mut().zip(self.table()) {
+            let Some(entry) = entry.as_mut().filter(|entry| !entry.retired) else {
+                continue;
+            };
+            if surplus > 0 && shared.state().is_free() {
+                entry.retired = true;
+                surplus -= 1;
+            }
+        }
+        state.wanted.1 = state.wanted.1.min(enough);
+        self.collect(state)
     }
 
     /// Whether so many frames are downstream that the decoder may soon find none.
@@ -237,19 +385,38 @@ impl SlotPool {
         if let Some(entry) = &mut state.entries[index] {
             entry.leased = false;
         }
-        self.link.control().slots.0[index].release_downstream(generation);
-        let any_retired = state.entries.iter().flatten().any(|entry| entry.retired);
-        if !any_retired {
-            self.link.control().slot_bell.0.ring();
-        } else if let Err(error) = self.replenish(&mut state) {
-            // The guest waits for a slot that never comes: let it be restarted.
-            drop(state);
-            self.link.give_up(error.to_string());
+        self.table()[index].release_downstream(generation);
+        let gone = self.collect(&mut state);
+        let (size, target) = state.wanted;
+        let lacking = state.usable(size) < target;
+        drop(state);
+        if lacking {
+            self.due.store(true, Ordering::Relaxed);
+            self.link.wake();
         }
+        self.link.control().slot_bell.0.ring();
+        drop(gone);
+    }
+
+    fn withdraw(&self, id: u64) {
+        let mut state = self.lock();
+        let gone = self.retire(&mut state, |entry| entry.memory.id() == id);
+        drop(state);
+        drop(gone);
+    }
+
+    /// Slots that suffice as far as decoder and downstream have said.
+    fn ordinary(&self, depth: usize) -> usize {
+        let downstream = self.downstream.load(Ordering::Relaxed);
+        (depth + downstream + SPARE).min(self.limit(depth))
     }
 
     fn limit(&self, depth: usize) -> usize {
-        self.max_slots.max(depth + SPARE).min(MAX_SLOTS)
+        self.max_slots.max(depth + SPARE).min(MAX_USABLE)
+    }
+
+    fn table(&self) -> &[Slot; MAX_SLOTS] {
+        &self.link.control().slots.0
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -260,7 +427,7 @@ impl SlotPool {
 impl State {
     /// Slots that serve pictures of `size` bytes.
     fn usable(&self, size: u64) -> usize {
-        let usable = |entry: &&Entry| !entry.retired && entry.size >= size;
+        let usable = |entry: &&Entry| !entry.retired && entry.memory.size() >= size;
         self.entries.iter().flatten().filter(usable).count()
     }
 }
@@ -273,40 +440,45 @@ pub struct Lease {
     pool: Weak<SlotPool>,
     index: usize,
     generation: u32,
-    id: u64,
-    size: u64,
-    memory: Arc<OwnedFd>,
+    memory: Arc<SlotMemory>,
 }
 
 impl Lease {
-    /// The slot's memfd, the picture at offset 0.
-    pub fn memory(&self) -> BorrowedFd<'_> {
-        self.memory.as_fd()
+    /// The slot's memory: the same for all frames that lie in it one after the other.
+    pub fn memory(&self) -> &Arc<SlotMemory> {
+        &self.memory
     }
 
-    /// Bytes of the memfd; sealed, so it stays that.
+    /// The slot's file, the picture at offset 0.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.memory.fd()
+    }
+
+    /// Bytes of the slot at least.
     pub fn size(&self) -> u64 {
-        self.size
-    }
-
-    /// Identifies the memfd within this process: frames with equal ids lie in the
-    /// same memory, one after the other.
-    pub fn slot_id(&self) -> u64 {
-        self.id
+        self.memory.size()
     }
 
     /// Whether the decoder may still refer to the picture, which must then not be
-    /// written to.
+    /// written to. Once it does not, it does not until the lease is dropped: the guest
+    /// acquires only slots that are free.
     pub fn held_by_decoder(&self) -> bool {
         self.pool.upgrade().is_some_and(|pool| {
-            let slot = &pool.link.control().slots.0[self.index];
+            let slot = &pool.table()[self.index];
             slot.state().held_by_decoder()
         })
     }
 
+    /// No other picture comes into this memory.
+    pub fn withdraw(&self) {
+        if let Some(pool) = self.pool.upgrade() {
+            pool.withdraw(self.memory.id());
+        }
+    }
+
     /// Maps the picture for reading.
     pub fn map(&self) -> io::Result<memmap2::MmapRaw> {
-        memmap2::MmapOptions::new().map_raw_read_only(&*self.memory)
+        memmap2::MmapOptions::new().map_raw_read_only(&self.fd())
     }
 }
 

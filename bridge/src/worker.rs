@@ -1,7 +1,7 @@
 //! A running worker, as all its users see it.
 
 use crate::link::Link;
-use crate::slots::SlotPool;
+use crate::slots::{SlotPool, SlotSource};
 use crate::supervisor::{Obituary, Supervisor};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -86,6 +86,18 @@ impl Worker {
     /// many more slots are provided.
     pub fn set_downstream_need(&self, frames: usize) {
         self.pool.set_downstream_need(frames);
+    }
+
+    /// Tells where memory for slots comes from, the session itself if nowhere; slots of
+    /// another source are given up. By the thread that receives.
+    pub fn set_slot_source(&self, source: Option<Arc<dyn SlotSource>>) {
+        self.pool.set_source(source);
+    }
+
+    /// Gives the memory of every slot back, that of frames downstream when they are
+    /// dropped: after a [`flush`](Self::flush), when no packet follows for a while.
+    pub fn release_slots(&self) {
+        self.pool.release_all();
     }
 
     /// Whether so many frames are downstream that the decoder may soon find no

@@ -97,6 +97,17 @@ pub fn write_packet_file(packets: &[Vec<u8>], file: &mut impl Write) -> std::io:
 /// Encodes a moving test picture, with a key frame every `distance` frames, into
 /// a raw stream in `directory`.
 pub fn encode(directory: &Path, codec: Codec, frames: u32, distance: u32) -> PathBuf {
+    encode_sized(directory, codec, (320, 192), frames, distance)
+}
+
+/// The same in another size.
+pub fn encode_sized(
+    directory: &Path,
+    codec: Codec,
+    (width, height): (u32, u32),
+    frames: u32,
+    distance: u32,
+) -> PathBuf {
     let (encoder, suffix) = match codec {
         Codec::H264 => (
             format!("openh264enc gop-size={distance} complexity=low bitrate=256000"),
@@ -126,10 +137,12 @@ pub fn encode(directory: &Path, codec: Codec, frames: u32, distance: u32) -> Pat
         }
         Codec::Av1 => format!("{} ! webmmux", codec.parser()),
     };
-    let file = directory.join(format!("made-{frames}-{distance}.{suffix}"));
+    let file = directory.join(format!(
+        "made-{width}x{height}-{frames}-{distance}.{suffix}"
+    ));
     let description = format!(
         "videotestsrc num-buffers={frames} pattern=ball \
-         ! video/x-raw,format=I420,width=320,height=192,framerate=25/1 \
+         ! video/x-raw,format=I420,width={width},height={height},framerate=25/1 \
          ! {encoder} ! {parser} ! filesink location=\"{file}\"",
         file = file.display(),
     );

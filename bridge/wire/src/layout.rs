@@ -10,9 +10,9 @@ use core::ptr::NonNull;
 pub const MAGIC: u64 = u64::from_le_bytes(*b"iotdec\0\0");
 /// Counted up whenever anything in this crate changes what lies in shared memory
 /// or travels through it.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// Offset of the command ring's bytes; the event ring's follow them.
-pub const DATA_OFFSET: usize = 8192;
+pub const DATA_OFFSET: usize = 12288;
 
 /// What the block is, so that a worker of another version can decline. Written
 /// once by the host before anyone else sees the block.

@@ -337,6 +337,18 @@ pub struct Picture {
     pub light: Light,
 }
 
+impl Picture {
+    /// Bytes of the decoded picture, of which the visible part may be less.
+    pub fn coded_bytes(&self) -> u64 {
+        let (width, height) = self.coded;
+        let plane = |plane: usize| {
+            let (_, rows) = self.format.plane_size(plane, width, height);
+            u64::from(self.stride[plane]) * u64::from(rows)
+        };
+        (0..self.format.planes().len()).map(plane).sum()
+    }
+}
+
 /// What is wrong with a [`PictureRecord`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadPicture {

@@ -10,8 +10,9 @@
 
 use crate::sync::{AtomicU64, Ordering};
 
-/// Most slots a session can have.
-pub const MAX_SLOTS: usize = 64;
+/// Most slots a session can have: up to half of them for pictures of one size, the
+/// others for those of the size before, which may still be held.
+pub const MAX_SLOTS: usize = 128;
 
 /// The announced slot exists: its memfd is on the socket or already mapped.
 const PRESENT: u64 = 1;

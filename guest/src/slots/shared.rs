@@ -108,7 +108,6 @@ impl SharedSlots {
             return Some(());
         }
         state.mapped[index] = None;
-        self.unmap_retired(state);
         let memory = self.grant(state, index)?;
         let memory = Mapping::shared(memory.as_fd(), size)
             .inspect_err(|error| eprintln!("slot {index} of {size} bytes: {error}"))
@@ -169,6 +168,7 @@ impl SlotPool for SharedSlots {
         if self.session.is_stale(self.session.epoch()) {
             return None;
         }
+        self.unmap_retired(&mut state);
         let (index, generation) = pick(self.slots(), size)
             .or_else(|| self.session.waiting(|| self.wait(&mut state, size, depth)))?;
         if self.map(&mut state, index, generation).is_none() {

@@ -3,13 +3,12 @@
 
 use super::imp::{ForeignDecoder, lock};
 use super::picture::{frame_flags, set_scan};
-use crate::memory::SlotMemories;
+use crate::memory;
 use gst::glib;
 use gst::subclass::prelude::*;
 use gst_video::prelude::*;
 use gst_video::{VideoFormat, VideoInfo};
 use iotdec_bridge::{Frame, Picture, Worker};
-use std::sync::Arc;
 
 /// What downstream said to the ALLOCATION query.
 #[derive(Clone, Debug, Default)]
@@ -41,7 +40,6 @@ impl ForeignDecoder {
         frame: Frame,
         info: &VideoInfo,
         worker: &Worker,
-        memories: &Arc<SlotMemories>,
     ) -> Result<gst::Buffer, glib::BoolError> {
         let picture = frame.picture;
         let scan = picture.scan;
@@ -52,7 +50,7 @@ impl ForeignDecoder {
         let starving = worker.slots_are_scarce();
         // A slot is larger than its picture; who knows only the caps counts bytes.
         let size = if is_default { info.size() } else { slot_size };
-        let memory = memories.lend(frame.lease, size)?;
+        let memory = memory::lend(frame.lease, size)?;
         let buffer = described(memory, &picture, info.format())?;
         if !unreadable && !starving {
             return Ok(buffer);

@@ -257,6 +257,9 @@ impl VideoDecoderImpl for ForeignDecoder {
         // It fails only if there is no task.
         let _ = self.obj().src_pad().stop_task();
         self.discard();
+        if let Some(worker) = self.worker() {
+            worker.release_slots();
+        }
         lock(&self.input).forget_stream();
         lock(&self.output).forget_stream();
         Ok(())

@@ -6,14 +6,12 @@ use super::picture::{self, Shape};
 use super::submit::LOW_WATER;
 use super::timing::{Timing, frame_duration, is_before};
 use crate::CAT;
-use crate::memory::SlotMemories;
 use gst::subclass::prelude::*;
 use gst_video::prelude::*;
 use gst_video::video_codec_state::{Readable, VideoCodecState};
 use gst_video::{VideoCodecFrame, VideoCodecFrameFlags, VideoInfo};
 use iotdec_bridge::{Event, Frame, PacketDone, Worker, done_flags};
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -110,7 +108,7 @@ impl ForeignDecoder {
     }
 
     fn note_packet(&self, done: &PacketDone) {
-        let Some((worker, _)) = self.worker_and_memories() else {
+        let Some(worker) = self.worker() else {
             return;
         };
         if done.epoch != worker.epoch() {
@@ -248,7 +246,7 @@ impl ForeignDecoder {
             );
             return;
         };
-        let Some((worker, memories)) = self.worker_and_memories() else {
+        let Some(worker) = self.worker() else {
             return;
         };
         if frame.epoch != worker.epoch() {
@@ -263,7 +261,7 @@ impl ForeignDecoder {
         if delay.is_some() {
             self.report_latency();
         }
-        let flow = self.push(frame, codec_frame, &worker, &memories);
+        let flow = self.push(frame, codec_frame, &worker);
         if let Err(error) = flow {
             gst::debug!(CAT, imp = self, "Pushing returned {error:?}");
         }
@@ -278,7 +276,6 @@ impl ForeignDecoder {
         frame: Frame,
         mut codec_frame: VideoCodecFrame<'_>,
         worker: &Worker,
-        memories: &Arc<SlotMemories>,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         let obj = self.obj();
         let info = match self.negotiate_for(&frame) {
@@ -292,7 +289,7 @@ impl ForeignDecoder {
         if frame.corrupt {
             codec_frame.set_flags(VideoCodecFrameFlags::CORRUPTED);
         }
-        let buffer = self.wrap(frame, &info, worker, memories).map_err(|error| {
+        let buffer = self.wrap(frame, &info, worker).map_err(|error| {
             gst::element_imp_error!(self, gst::ResourceError::Failed, ("{error}"));
             gst::FlowError::Error
         });

@@ -2,7 +2,6 @@
 
 use super::imp::{ForeignDecoder, lock};
 use super::submit::{Input, flags_of};
-use crate::memory::SlotMemories;
 use crate::{CAT, CAT_WORKER};
 use gst::subclass::prelude::*;
 use gst_video::prelude::*;
@@ -15,7 +14,6 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) worker: Arc<Worker>,
-    memories: Arc<SlotMemories>,
     launch: Launch,
     slots: SlotPolicy,
 }
@@ -61,7 +59,6 @@ impl ForeignDecoder {
         );
         let session = Session {
             worker,
-            memories: SlotMemories::new(),
             launch,
             slots,
         };
@@ -210,11 +207,9 @@ impl ForeignDecoder {
         }
     }
 
-    /// The running worker, and the memories of its slots.
-    pub(super) fn worker_and_memories(&self) -> Option<(Arc<Worker>, Arc<SlotMemories>)> {
-        let session = lock(&self.session);
-        let session = session.as_ref()?;
-        Some((session.worker.clone(), session.memories.clone()))
+    /// The running worker.
+    pub(super) fn worker(&self) -> Option<Arc<Worker>> {
+        Some(lock(&self.session).as_ref()?.worker.clone())
     }
 
     /// Nothing will come out any more: tells whoever waits.

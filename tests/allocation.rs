@@ -1,0 +1,1 @@
+//! Frames in the memory that downstream wants, and enough of it.
