@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 /// Words that stand alone; every other `--word` is followed by its value.
-const SWITCHES: &[&str] = &["checksum"];
+const SWITCHES: &[&str] = &["checksum", "low-delay"];
 
 /// A parsed command line.
 #[derive(Debug, Default)]

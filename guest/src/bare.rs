@@ -5,10 +5,10 @@
 //! flags of [`iotdec_wire::msg::packet_flags`]) and that many bytes.
 
 use crate::args::Args;
-use crate::decoder::{self, Decoder, Frame, Options, Output, Packet};
+use crate::decoder::{self, Decoder, Frame, Options, Output, Packet, Stream};
 use crate::slots::local::LocalSlots;
 use crate::slots::{Lease, SlotPool};
-use iotdec_wire::msg::frame_flags;
+use iotdec_wire::msg::{StreamHead, frame_flags, stream_flags};
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::os::fd::FromRawFd;
@@ -29,8 +29,21 @@ pub fn run(args: &Args) -> Result<(), String> {
         &options,
     )
     .map_err(|error| format!("{:?}: {}", error.refusal, error.text))?;
+    if args.has("low-delay") {
+        let head = StreamHead {
+            flags: stream_flags::LOW_DELAY,
+            ..StreamHead::default()
+        };
+        let stream = Stream {
+            head,
+            codec_data: &[],
+        };
+        decoder.begin(&stream).map_err(|error| error.text)?;
+    }
     let mut tally = Tally {
         slots,
+        packet: 0,
+        prompt: 0,
         frames_to: args.number("frames-to")?.map(writer),
         checksum: args.has("checksum").then_some(FNV_OFFSET),
         frames: 0,
@@ -66,13 +79,14 @@ pub fn run(args: &Args) -> Result<(), String> {
         .map_or(String::new(), |sum| format!(",\"checksum\":\"{sum:016x}\""));
     println!(
         "{{\"frames\":{},\"seconds\":{:.6},\"decode_us\":{},\"packets\":{},\"errors\":{errors},\
-         \"corrupt\":{},\"copied\":{},\"decoder\":\"{}\"{checksum}}}",
+         \"corrupt\":{},\"copied\":{},\"prompt\":{},\"decoder\":\"{}\"{checksum}}}",
         tally.frames,
         spent.as_secs_f64(),
         spent.as_micros(),
         packets.len(),
         tally.corrupt,
         tally.copied,
+        tally.prompt,
         decoder.version(),
     );
     Ok(())
@@ -86,6 +100,7 @@ fn feed<'a>(
 ) -> usize {
     let mut errors = 0;
     for (number, data) in (0..).zip(packets) {
+        tally.packet = number;
         if let Err(error) = decoder.decode(Packet::new(number, data), tally) {
             errors += 1;
             eprintln!("packet {number}: {} ({})", error.text, error.code);
@@ -118,9 +133,13 @@ struct Tally {
     slots: Arc<LocalSlots>,
     frames_to: Option<BufWriter<File>>,
     checksum: Option<u64>,
+    /// The packet being decoded.
+    packet: u64,
     frames: u64,
     corrupt: u64,
     copied: u64,
+    /// Frames that came with their own packet.
+    prompt: u64,
     /// Time that is not the decoder's.
     aside: Duration,
     failure: Option<std::io::Error>,
@@ -132,6 +151,7 @@ impl Output for Tally {
         self.frames += 1;
         self.corrupt += u64::from(frame.flags & frame_flags::CORRUPT != 0);
         self.copied += u64::from(frame.flags & frame_flags::COPIED != 0);
+        self.prompt += u64::from(frame.number == self.packet);
         // SAFETY: the decoder is waiting for us, and its threads have finished the
         // picture.
         let bytes = unsafe { lease.bytes() };

@@ -14,6 +14,8 @@ pub enum Codec {
     H265,
     /// Decoded by dav1d.
     Av1,
+    /// MPEG-1 as well as MPEG-2; decoded by libmpeg2.
+    Mpeg2,
 }
 
 impl Codec {
@@ -23,6 +25,7 @@ impl Codec {
             Self::H264 => "h264parse",
             Self::H265 => "h265parse",
             Self::Av1 => "av1parse",
+            Self::Mpeg2 => "mpegvideoparse",
         }
     }
 
@@ -32,6 +35,7 @@ impl Codec {
             Self::H264 => "iotdec_openh264",
             Self::H265 => "iotdec_de265",
             Self::Av1 => "iotdec_dav1d",
+            Self::Mpeg2 => "iotdec_mpeg2",
         }
     }
 
@@ -41,6 +45,7 @@ impl Codec {
             Self::H264 => "video/x-h264,stream-format=byte-stream,alignment=au",
             Self::H265 => "video/x-h265,stream-format=byte-stream,alignment=au",
             Self::Av1 => "video/x-av1,stream-format=obu-stream,alignment=tu",
+            Self::Mpeg2 => "video/mpeg,mpegversion=[1,2],systemstream=false,parsed=true",
         }
     }
 }
@@ -48,10 +53,12 @@ impl Codec {
 /// The demuxer that a file needs before its parser, with the link.
 pub fn demuxer(file: &Path) -> &'static str {
     match file.extension().and_then(|e| e.to_str()) {
-        Some("mp4") => "qtdemux ! ",
         Some("webm" | "mkv") => "matroskademux ! ",
         // cros-codecs names IVF files by what is in them.
         Some("ivf" | "av1" | "vp8" | "vp9") => "ivfparse ! ",
+        Some("mp4" | "mov") => "qtdemux ! ",
+        Some("ts") => "tsdemux ! ",
+        Some("mpg") => "mpegpsdemux ! ",
         _ => "",
     }
 }
@@ -129,6 +136,13 @@ pub fn encode_sized(
             ),
             "webm",
         ),
+        Codec::Mpeg2 => (
+            format!(
+                "mpeg2enc format=3 bitrate=500 b-per-refframe=2 min-gop-size={distance} \
+                 max-gop-size={distance}"
+            ),
+            "m2v",
+        ),
     };
     // Headers again before each key frame; or a container, which has times.
     let parser = match codec {
@@ -136,6 +150,7 @@ pub fn encode_sized(
             format!("{} config-interval=-1 ! {}", codec.parser(), codec.caps())
         }
         Codec::Av1 => format!("{} ! webmmux", codec.parser()),
+        Codec::Mpeg2 => codec.parser().to_owned(),
     };
     let file = directory.join(format!(
         "made-{width}x{height}-{frames}-{distance}.{suffix}"

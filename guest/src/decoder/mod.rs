@@ -8,6 +8,7 @@ mod copy;
 mod damage;
 mod dav1d;
 mod libde265;
+mod mpeg2;
 mod openh264;
 
 use crate::library::Library;
@@ -17,7 +18,12 @@ use iotdec_wire::picture::PictureRecord;
 use std::sync::Arc;
 
 /// Every adapter there is.
-const ADAPTERS: &[Adapter] = &[dav1d::ADAPTER, libde265::ADAPTER, openh264::ADAPTER];
+const ADAPTERS: &[Adapter] = &[
+    dav1d::ADAPTER,
+    libde265::ADAPTER,
+    mpeg2::ADAPTER,
+    openh264::ADAPTER,
+];
 
 /// A kind of decoder library.
 #[derive(Debug)]
