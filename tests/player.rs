@@ -1,7 +1,7 @@
 //! What a user types shows the video, on a screen.
 
 use gst::prelude::*;
-use iotdec_tests::display::Display;
+use iotdec_tests::display::{Display, Screen};
 use iotdec_tests::environment::{self, sample};
 use iotdec_tests::exclusive;
 use iotdec_tests::pipeline::Playing;

@@ -111,6 +111,18 @@ pub fn encode(directory: &Path, codec: Codec, frames: u32, distance: u32) -> Pat
 pub fn encode_sized(
     directory: &Path,
     codec: Codec,
+    size: (u32, u32),
+    frames: u32,
+    distance: u32,
+) -> PathBuf {
+    encode_picture(directory, codec, "pattern=ball", size, frames, distance)
+}
+
+/// Encodes what videotestsrc makes with these `properties`, in this size.
+pub fn encode_picture(
+    directory: &Path,
+    codec: Codec,
+    properties: &str,
     (width, height): (u32, u32),
     frames: u32,
     distance: u32,
@@ -156,7 +168,7 @@ pub fn encode_sized(
         "made-{width}x{height}-{frames}-{distance}.{suffix}"
     ));
     let description = format!(
-        "videotestsrc num-buffers={frames} pattern=ball \
+        "videotestsrc num-buffers={frames} {properties} \
          ! video/x-raw,format=I420,width={width},height={height},framerate=25/1 \
          ! {encoder} ! {parser} ! filesink location=\"{file}\"",
         file = file.display(),

@@ -1,17 +1,35 @@
-//! An X display that nobody sees, and what it shows.
+//! Screens that nobody sees, and what they show: of X and of Wayland.
 
+use crate::pipeline::Playing;
 use crate::pixels::Pixels;
 use crate::process::{Running, until};
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
+
+/// Something to look at.
+pub trait Screen {
+    /// What it shows now.
+    fn screenshot(&self) -> Pixels;
+
+    /// Looks at the screen again and again until `look` finds what it looks for.
+    fn until<T>(&self, limit: Duration, mut look: impl FnMut(&Pixels) -> Option<T>) -> Option<T>
+    where
+        Self: Sized,
+    {
+        until(limit, || look(&self.screenshot()))
+    }
+}
 
 /// A running Xvfb.
 #[derive(Debug)]
 pub struct Display {
     name: String,
     directory: tempfile::TempDir,
+    // Before the server in whose window it draws.
+    _inner: Option<Running>,
     _server: Running,
 }
 
@@ -22,30 +40,34 @@ impl Display {
     /// If Xvfb does not start; it is part of what make setup installs.
     pub fn start(width: u32, height: u32) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let mut server = Command::new("timeout")
-            .args(["--kill-after=5", "300", "Xvfb", "-displayfd", "1"])
-            .arg("-fbdir")
-            .arg(directory.path())
-            .args(["-screen", "0", &format!("{width}x{height}x24")])
-            .args(["-nolisten", "tcp", "-noreset"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("coreutils are installed");
-        let mut number = String::new();
-        let output = server.stdout.take().expect("piped");
-        // The line comes when the display is ready, or the end when it failed.
-        let read = BufReader::new(output).read_line(&mut number);
-        let server = Running::new(server);
-        assert!(
-            read.is_ok_and(|bytes| bytes > 0),
-            "Xvfb does not start; is the package xvfb installed?"
-        );
+        let mut server = command("Xvfb");
+        server.arg("-fbdir").arg(directory.path()).args([
+            "-screen",
+            "0",
+            &format!("{width}x{height}x24"),
+        ]);
+        let (name, server) = start_server(server, "xvfb");
         Self {
-            name: format!(":{}", number.trim()),
+            name,
             directory,
+            _inner: None,
             _server: server,
+        }
+    }
+
+    /// One whose server has the XVideo extension: Xvfb has no adaptor for it, so Xephyr
+    /// draws into a window that covers the display, with OpenGL in software.
+    pub fn with_xvideo(width: u32, height: u32) -> Self {
+        let outer = Self::start(width, height);
+        let mut inner = command("Xephyr");
+        inner
+            .args(["-glamor", "-screen", &format!("{width}x{height}")])
+            .env("DISPLAY", &outer.name);
+        let (name, inner) = start_server(inner, "xserver-xephyr");
+        Self {
+            name,
+            _inner: Some(inner),
+            ..outer
         }
     }
 
@@ -53,23 +75,42 @@ impl Display {
     pub fn name(&self) -> &str {
         &self.name
     }
+}
 
-    /// What it shows now.
-    pub fn screenshot(&self) -> Pixels {
+impl Screen for Display {
+    fn screenshot(&self) -> Pixels {
         let file = self.directory.path().join("Xvfb_screen0");
         // The server makes the file before it is ready.
         let dump = fs::read(&file).expect("Xvfb keeps the screen in this file");
         read_xwd(&dump)
     }
+}
 
-    /// Looks at the screen again and again until `look` finds what it looks for.
-    pub fn until<T>(
-        &self,
-        limit: Duration,
-        mut look: impl FnMut(&Pixels) -> Option<T>,
-    ) -> Option<T> {
-        until(limit, || look(&self.screenshot()))
-    }
+/// An X server that picks a free number for its display and prints it when it is ready.
+fn command(server: &str) -> Command {
+    let mut command = Command::new("timeout");
+    command
+        .args(["--kill-after=5", "300", server, "-displayfd", "1"])
+        .args(["-nolisten", "tcp", "-noreset"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    command
+}
+
+/// Starts a [`command`]; what DISPLAY has to be for it.
+fn start_server(mut command: Command, package: &str) -> (String, Running) {
+    let mut server = command.spawn().expect("coreutils are installed");
+    let mut number = String::new();
+    let output = server.stdout.take().expect("piped");
+    // The line comes when the display is ready, or the end when it failed.
+    let read = BufReader::new(output).read_line(&mut number);
+    let server = Running::new(server);
+    assert!(
+        read.is_ok_and(|bytes| bytes > 0),
+        "{command:?} does not start; is the package {package} installed?"
+    );
+    (format!(":{}", number.trim()), server)
 }
 
 /// A screen dump in the format of xwd: a header of big-endian words, a colour map
@@ -88,4 +129,100 @@ fn read_xwd(dump: &[u8]) -> Pixels {
     );
     let rows = dump[header + 12 * colours..].chunks(stride);
     Pixels::from_rows(width, rows.take(height))
+}
+
+/// A running Weston without a screen, which renders with OpenGL in software, because its
+/// other renderer takes no YUV.
+#[derive(Debug)]
+pub struct Weston {
+    directory: tempfile::TempDir,
+    _server: Running,
+}
+
+/// Nothing on the screen but windows, and no effects.
+const WESTON_INI: &str = "\
+[shell]
+panel-position=none
+background-color=0xff000000
+locking=false
+animation=none
+startup-animation=none
+close-animation=none
+";
+
+impl Weston {
+    /// Starts a compositor with one output of this size.
+    ///
+    /// # Panics
+    /// If Weston does not start; it is part of what make setup installs.
+    pub fn start(width: u32, height: u32) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = |name: &str| directory.path().join(name);
+        fs::write(path("weston.ini"), WESTON_INI).expect("a writable directory");
+        let server = Command::new("timeout")
+            .args(["--kill-after=5", "300", "weston"])
+            .args(["--backend=headless-backend.so", "--use-gl", "--idle-time=0"])
+            .arg(format!("--width={width}"))
+            .arg(format!("--height={height}"))
+            // Lets weston-screenshooter in.
+            .args(["--debug", &format!("--socket={SOCKET}")])
+            .arg(format!("--config={}", path("weston.ini").display()))
+            .arg(format!("--log={}", path("weston.log").display()))
+            .env("XDG_RUNTIME_DIR", directory.path())
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("coreutils are installed");
+        let weston = Self {
+            directory,
+            _server: Running::new(server),
+        };
+        let ready = until(Duration::from_secs(30), || weston.try_screenshot());
+        assert!(
+            ready.is_some(),
+            "Weston does not start; is it installed? {}",
+            fs::read_to_string(weston.directory.path().join("weston.log")).unwrap_or_default()
+        );
+        weston
+    }
+
+    /// What WAYLAND_DISPLAY has to be, and waylandsink's `display`.
+    pub fn name(&self) -> PathBuf {
+        self.directory.path().join(SOCKET)
+    }
+
+    fn try_screenshot(&self) -> Option<Pixels> {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let taken = Command::new("timeout")
+            .args(["--kill-after=5", "20", "weston-screenshooter"])
+            .current_dir(&directory)
+            .env("WAYLAND_DISPLAY", self.name())
+            .env("XDG_RUNTIME_DIR", self.directory.path())
+            .stdin(Stdio::null())
+            .output()
+            .expect("coreutils are installed");
+        // It picks the name.
+        let file = fs::read_dir(&directory).ok()?.next()?.ok()?.path();
+        taken.status.success().then(|| read_png(&file))
+    }
+}
+
+const SOCKET: &str = "wayland";
+
+impl Screen for Weston {
+    fn screenshot(&self) -> Pixels {
+        self.try_screenshot().expect("weston-screenshooter works")
+    }
+}
+
+fn read_png(file: &Path) -> Pixels {
+    let description = format!(
+        "filesrc location=\"{}\" ! pngdec ! videoconvert ! video/x-raw,format=BGRx \
+         ! appsink name=sink sync=false",
+        file.display()
+    );
+    let mut playing = Playing::start(&description, Duration::from_secs(20));
+    let pixels = Pixels::of(&playing.next_sample().expect("a picture"));
+    playing.stop();
+    pixels
 }

@@ -3,6 +3,7 @@
 //! processes and files from outside.
 
 pub mod clips;
+pub mod copies;
 pub mod crafted;
 pub mod display;
 pub mod environment;
@@ -12,6 +13,7 @@ pub mod pipeline;
 pub mod pixels;
 pub mod process;
 pub mod random;
+pub mod table;
 pub mod vectors;
 
 use std::sync::{Mutex, MutexGuard};

@@ -15,6 +15,19 @@ use iotdec_bridge::{Frame, Picture, Worker};
 pub(super) struct Downstream {
     /// It understands GstVideoMeta.
     video_meta: bool,
+    /// It hands file descriptors to a Wayland compositor as wl_shm, and that knows one
+    /// stride, and planes directly one below the other.
+    wl_shm: bool,
+}
+
+impl Downstream {
+    /// Whether it can read a picture as it lies.
+    fn can_read(&self, picture: &Picture, is_default: bool) -> bool {
+        if self.wl_shm {
+            return is_default || is_without_gaps(picture);
+        }
+        is_default || self.video_meta
+    }
 }
 
 impl ForeignDecoder {
@@ -24,7 +37,9 @@ impl ForeignDecoder {
         let video_meta = query
             .find_allocation_meta::<gst_video::VideoMeta>()
             .is_some();
-        lock(&self.output).downstream = Downstream { video_meta };
+        let mut allocators = query.allocation_params();
+        let wl_shm = allocators.any(|(allocator, _)| allocator.is_some_and(|a| is_wl_shm(&a)));
+        lock(&self.output).downstream = Downstream { video_meta, wl_shm };
         let need = query.allocation_pools().map(|(_, _, min, _)| min).max();
         if let Some(session) = &*lock(&self.session) {
             session
@@ -43,16 +58,15 @@ impl ForeignDecoder {
     ) -> Result<gst::Buffer, glib::BoolError> {
         let picture = frame.picture;
         let scan = picture.scan;
-        let video_meta = lock(&self.output).downstream.video_meta;
         let slot_size = frame.lease.size() as usize;
         let is_default = is_default_layout(&picture, info) && info.size() <= slot_size;
-        let unreadable = !video_meta && !is_default;
+        let readable = lock(&self.output).downstream.can_read(&picture, is_default);
         let starving = worker.slots_are_scarce();
         // A slot is larger than its picture; who knows only the caps counts bytes.
         let size = if is_default { info.size() } else { slot_size };
         let memory = memory::lend(frame.lease, size)?;
         let buffer = described(memory, &picture, info.format())?;
-        if !unreadable && !starving {
+        if readable && !starving {
             return Ok(buffer);
         }
         self.stats.frames_copied.add(1);
@@ -70,6 +84,29 @@ fn is_default_layout(picture: &Picture, info: &VideoInfo) -> bool {
     let same_offset = |plane: usize| picture.offset[plane] as usize == info.offset()[plane];
     let same_stride = |plane: usize| picture.stride[plane] as i32 == info.stride()[plane];
     (0..planes).all(|plane| same_offset(plane) && same_stride(plane))
+}
+
+/// Whether wl_shm can describe how the picture lies: waylandsink compares the strides
+/// with the first plane's, and the offsets with planes of the visible height. One that
+/// fails makes 1.22 end the stream instead of copying the frame.
+fn is_without_gaps(picture: &Picture) -> bool {
+    let mut next = picture.offset[0];
+    let planes = picture.format.planes();
+    planes.iter().enumerate().all(|(index, plane)| {
+        let stride = picture.stride[index];
+        let (_, rows) = picture
+            .format
+            .plane_size(index, picture.crop.width, picture.crop.height);
+        let expected = (picture.stride[0] >> plane.shift_x) * plane.bytes / planes[0].bytes;
+        let fits = stride == expected && picture.offset[index] == next;
+        next += stride * rows;
+        fits
+    })
+}
+
+/// Whether an allocator is waylandsink's.
+fn is_wl_shm(allocator: &gst::Allocator) -> bool {
+    allocator.type_().name() == "GstWlShmAllocator"
 }
 
 /// A buffer around a slot's memory, with the layout as GstVideoMeta.

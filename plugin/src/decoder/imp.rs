@@ -241,6 +241,8 @@ impl VideoDecoderImpl for ForeignDecoder {
     }
 
     fn close(&self) -> Result<(), gst::ErrorMessage> {
+        // For whoever has only the log of a player.
+        gst::info!(CAT, imp = self, "{}", self.stats.structure(None));
         self.end_session();
         Ok(())
     }
