@@ -16,6 +16,8 @@ pub enum Codec {
     Av1,
     /// MPEG-1 as well as MPEG-2; decoded by libmpeg2.
     Mpeg2,
+    /// Also in motion; decoded by libjpeg-turbo.
+    Jpeg,
 }
 
 impl Codec {
@@ -26,6 +28,7 @@ impl Codec {
             Self::H265 => "h265parse",
             Self::Av1 => "av1parse",
             Self::Mpeg2 => "mpegvideoparse",
+            Self::Jpeg => "jpegparse",
         }
     }
 
@@ -36,6 +39,7 @@ impl Codec {
             Self::H265 => "iotdec_de265",
             Self::Av1 => "iotdec_dav1d",
             Self::Mpeg2 => "iotdec_mpeg2",
+            Self::Jpeg => "iotdec_turbojpeg",
         }
     }
 
@@ -46,6 +50,7 @@ impl Codec {
             Self::H265 => "video/x-h265,stream-format=byte-stream,alignment=au",
             Self::Av1 => "video/x-av1,stream-format=obu-stream,alignment=tu",
             Self::Mpeg2 => "video/mpeg,mpegversion=[1,2],systemstream=false,parsed=true",
+            Self::Jpeg => "image/jpeg,parsed=true",
         }
     }
 }
@@ -57,6 +62,7 @@ pub fn demuxer(file: &Path) -> &'static str {
         // cros-codecs names IVF files by what is in them.
         Some("ivf" | "av1" | "vp8" | "vp9") => "ivfparse ! ",
         Some("mp4" | "mov") => "qtdemux ! ",
+        Some("avi") => "avidemux ! ",
         Some("ts") => "tsdemux ! ",
         Some("mpg") => "mpegpsdemux ! ",
         _ => "",
@@ -155,6 +161,7 @@ pub fn encode_picture(
             ),
             "m2v",
         ),
+        Codec::Jpeg => ("jpegenc".to_owned(), "mjpeg"),
     };
     // Headers again before each key frame; or a container, which has times.
     let parser = match codec {
@@ -162,7 +169,7 @@ pub fn encode_picture(
             format!("{} config-interval=-1 ! {}", codec.parser(), codec.caps())
         }
         Codec::Av1 => format!("{} ! webmmux", codec.parser()),
-        Codec::Mpeg2 => codec.parser().to_owned(),
+        Codec::Mpeg2 | Codec::Jpeg => codec.parser().to_owned(),
     };
     let file = directory.join(format!(
         "made-{width}x{height}-{frames}-{distance}.{suffix}"

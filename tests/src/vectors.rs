@@ -46,6 +46,7 @@ fn row(folder: &Path, line: &str) -> Option<Vector> {
         "hevc" => Codec::H265,
         "av1" => Codec::Av1,
         _ if name.starts_with("dav1d-test-data/") => Codec::Av1,
+        "mjpeg" => Codec::Jpeg,
         "mpeg2video" => Codec::Mpeg2,
         _ => return None,
     };

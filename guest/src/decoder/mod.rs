@@ -10,6 +10,7 @@ mod dav1d;
 mod libde265;
 mod mpeg2;
 mod openh264;
+mod turbojpeg;
 
 use crate::library::Library;
 use crate::slots::{Lease, SlotPool};
@@ -23,6 +24,7 @@ const ADAPTERS: &[Adapter] = &[
     libde265::ADAPTER,
     mpeg2::ADAPTER,
     openh264::ADAPTER,
+    turbojpeg::ADAPTER,
 ];
 
 /// A kind of decoder library.

@@ -90,8 +90,8 @@ impl IotdecBin {
         convert.set_property("qos", false);
         let mut chain = vec![decoder.clone(), convert.clone()];
         // parsebin leaves the stream format that its parser likes best; parsers
-        // convert between them.
-        if !caps.can_intersect(&registered.caps) {
+        // convert between them. And it does without one that has no rank, jpegparse.
+        if !caps.is_subset(&registered.caps) {
             chain.insert(0, self.add(parser_of(caps)?.name().as_str())?);
         }
         *lock(&self.decoder) = Some(decoder);
@@ -206,10 +206,8 @@ fn failed(what: &str) -> gst::ErrorMessage {
 
 /// The best-ranked parser of these caps.
 fn parser_of(caps: &gst::Caps) -> Result<gst::ElementFactory, gst::ErrorMessage> {
-    let parsers = gst::ElementFactory::factories_with_type(
-        gst::ElementFactoryType::PARSER,
-        gst::Rank::MARGINAL,
-    );
+    let parsers =
+        gst::ElementFactory::factories_with_type(gst::ElementFactoryType::PARSER, gst::Rank::NONE);
     let found = parsers.iter().find(|parser| parser.can_sink_any_caps(caps));
     found.cloned().ok_or_else(|| {
         gst::error_msg!(
