@@ -43,6 +43,14 @@ impl Codec {
         }
     }
 
+    /// Whether a NAL unit is a part of a picture.
+    pub fn is_slice(self, nal: &[u8]) -> bool {
+        match self {
+            Self::H264 => h264::Unit::of(nal).is_slice(),
+            Self::H265 => !nal.is_empty() && h265::Unit::of(nal).is_slice(),
+        }
+    }
+
     /// Where a parameter set stands among those it depends on and those that depend
     /// on it; `None` for other NAL units.
     fn rank(self, nal: &[u8]) -> Option<u8> {

@@ -11,11 +11,11 @@ use gst_video::subclass::prelude::*;
 use gst_video::{VideoCodecFrame, VideoCodecState, video_codec_state::Readable};
 use iotdec_bridge::Receiver;
 use once_cell::sync::Lazy;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-use super::headers::{Headers, Syntax};
+use super::gather::Gather;
 use super::output::Output;
 use super::qos::Qos;
 use super::session::Session;
@@ -28,6 +28,10 @@ pub(crate) struct ForeignDecoder {
     pub(super) settings: Mutex<Settings>,
     /// The running worker; replaced when it is lost.
     pub(super) session: Mutex<Option<Session>>,
+    /// Packets that are being joined to access units, if they have to be.
+    pub(super) gather: Mutex<Option<Gather>>,
+    /// How often the streaming thread holds the stream lock besides once.
+    pub(super) nested_locks: AtomicUsize,
     /// What the streaming thread needs; held while it waits for the worker.
     pub(super) input: Mutex<Input>,
     /// Where the source pad's task reads; held by it while it waits for the worker.
@@ -119,19 +123,25 @@ impl ForeignDecoder {
         self.progressed.notify_all();
     }
 
-    /// Runs `f` without the stream lock, which the caller holds once, so that the
-    /// task can push frames meanwhile and a flush can get through.
+    /// Runs `f` without the stream lock, so that the task can push frames meanwhile
+    /// and a flush can get through. The caller holds the lock once, and as often as
+    /// `nested_locks` says besides.
     pub(super) fn without_stream_lock<R>(&self, f: impl FnOnce() -> R) -> R {
         let obj = self.obj();
         let decoder: *mut gst_video::ffi::GstVideoDecoder =
             obj.upcast_ref::<gst_video::VideoDecoder>().as_ptr();
-        // SAFETY: the base class calls the virtual functions that use this with its
-        // recursive stream lock held by this thread; it is taken again before
-        // returning, so the base class finds it as it left it.
-        unsafe { glib::ffi::g_rec_mutex_unlock(&raw mut (*decoder).stream_lock) };
+        let times = 1 + self.nested_locks.load(Ordering::Relaxed);
+        for _ in 0..times {
+            // SAFETY: the base class calls the virtual functions that use this with
+            // its recursive stream lock held by this thread so many times; it is taken
+            // again before returning, so the base class finds it as it left it.
+            unsafe { glib::ffi::g_rec_mutex_unlock(&raw mut (*decoder).stream_lock) };
+        }
         let result = f();
-        // SAFETY: as above.
-        unsafe { glib::ffi::g_rec_mutex_lock(&raw mut (*decoder).stream_lock) };
+        for _ in 0..times {
+            // SAFETY: as above.
+            unsafe { glib::ffi::g_rec_mutex_lock(&raw mut (*decoder).stream_lock) };
+        }
         result
     }
 
@@ -157,6 +167,9 @@ impl ForeignDecoder {
         }
         lock(&self.output).timing.flush();
         lock(&self.qos).forget();
+        if let Some(gather) = &mut *lock(&self.gather) {
+            gather.forget();
+        }
         let mut progress = lock(&self.progress);
         progress.flow = Ok(gst::FlowSuccess::Ok);
         progress.in_flight = 0;
@@ -272,19 +285,36 @@ impl VideoDecoderImpl for ForeignDecoder {
         state: &VideoCodecState<'static, Readable>,
     ) -> Result<(), gst::LoggableError> {
         // What is still inside belongs to the old caps.
+        self.join_rest();
         let _ = self.drain();
         gst::debug!(CAT, imp = self, "Input caps {:?}", state.caps());
-        let setup = self.stream_setup(state);
-        let syntax = state.caps().map_or(Syntax::Other, Syntax::of_caps);
+        let bitstream = self.bitstream_of(state)?;
+        let setup = self.stream_setup(state, &bitstream);
+        let gather = Gather::of(&bitstream);
+        self.obj().set_packetized(gather.is_none());
+        *lock(&self.gather) = gather;
         let mut input = lock(&self.input);
-        input.headers = Headers::new(syntax);
+        input.bitstream = bitstream;
         input.announce(setup);
         drop(input);
         lock(&self.output).begin_stream(state.clone());
         Ok(())
     }
 
-    fn handle_frame(&self, frame: VideoCodecFrame) -> Result<gst::FlowSuccess, gst::FlowError> {
+    fn parse(
+        &self,
+        frame: &VideoCodecFrame,
+        adapter: &gst_base::Adapter,
+        at_eos: bool,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        self.join(frame, adapter, at_eos)
+    }
+
+    fn handle_frame(&self, mut frame: VideoCodecFrame) -> Result<gst::FlowSuccess, gst::FlowError> {
+        // Parsers give the first NAL unit of an access unit no time at all.
+        if frame.duration() == Some(gst::ClockTime::ZERO) {
+            frame.set_duration(gst::ClockTime::NONE);
+        }
         self.submit(frame)
     }
 

@@ -7,7 +7,8 @@
 //! worth decoding, `timing` when it is shown.
 
 mod allocation;
-pub(crate) mod headers;
+mod bitstream;
+mod gather;
 mod imp;
 mod output;
 pub(crate) mod picture;

@@ -1,6 +1,6 @@
 //! What a stream is: told to the worker before its first packet, and its latency.
 
-use super::headers::Syntax;
+use super::bitstream::Bitstream;
 use super::imp::{ForeignDecoder, lock};
 use super::submit::MAX_IN_FLIGHT;
 use super::timing::frame_duration;
@@ -21,7 +21,11 @@ pub(super) struct StreamSetup {
 
 impl ForeignDecoder {
     /// What to tell the worker of input of these caps.
-    pub(super) fn stream_setup(&self, state: &VideoCodecState<'static, Readable>) -> StreamSetup {
+    pub(super) fn stream_setup(
+        &self,
+        state: &VideoCodecState<'static, Readable>,
+        bitstream: &Bitstream,
+    ) -> StreamSetup {
         let caps = state.caps();
         let structure = caps.and_then(|caps| caps.structure(0));
         let depth = structure.and_then(|s| s.get::<i32>("depth").ok());
@@ -44,9 +48,7 @@ impl ForeignDecoder {
             codec_data: 0,
         };
         gst::debug!(CAT, imp = self, "Stream {head:?}");
-        // Of H.264 and H.265 the parameter sets come as part of the packets.
-        let is_apart = caps.is_some_and(|caps| Syntax::of_caps(caps) == Syntax::Other);
-        let codec_data = state.codec_data().filter(|_| is_apart);
+        let codec_data = state.codec_data().filter(|_| bitstream.passes_codec_data());
         let codec_data = codec_data.and_then(|buffer| buffer.map_readable().ok());
         StreamSetup {
             head,

@@ -1,6 +1,6 @@
 //! The streaming thread: from upstream into the command ring.
 
-use super::headers::{Headers, Syntax};
+use super::bitstream::Bitstream;
 use super::imp::{ForeignDecoder, lock};
 use super::qos::Verdict;
 use super::stream::StreamSetup;
@@ -17,10 +17,10 @@ pub(super) const MAX_IN_FLIGHT: usize = 16;
 pub(super) const LOW_WATER: usize = MAX_IN_FLIGHT / 2;
 
 /// What the streaming thread needs.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Input {
     feeder: Option<Feeder>,
-    pub(super) headers: Headers,
+    pub(super) bitstream: Bitstream,
     /// The worker is new: it has not seen the parameter sets, and nothing but a key
     /// frame makes sense to it.
     resync: bool,
@@ -29,19 +29,6 @@ pub(super) struct Input {
     stream_due: bool,
     /// The last frame that was handed to a worker.
     pub(super) last_sent: Option<u32>,
-}
-
-impl Default for Input {
-    fn default() -> Self {
-        Self {
-            feeder: None,
-            headers: Headers::new(Syntax::Other),
-            resync: false,
-            stream: StreamSetup::default(),
-            stream_due: false,
-            last_sent: None,
-        }
-    }
 }
 
 impl Input {
@@ -56,6 +43,7 @@ impl Input {
     /// Starts again at the next key frame.
     pub(super) fn resync(&mut self) {
         self.resync = true;
+        self.bitstream.worker_is_new();
         self.stream_due = true;
     }
 
@@ -82,15 +70,10 @@ impl Input {
         stop: &mut dyn FnMut() -> bool,
     ) -> Result<bool, FeedError> {
         self.last_sent = Some(number);
-        let has_own = self.headers.remember(data);
+        self.bitstream.note(data);
         if self.resync && flags & packet_flags::SYNC_POINT == 0 {
             return Ok(false);
         }
-        let repeated = if self.resync && !has_own {
-            self.headers.joined()
-        } else {
-            Vec::new()
-        };
         let Some(feeder) = &mut self.feeder else {
             return Err(FeedError::Stopped);
         };
@@ -101,9 +84,10 @@ impl Input {
         let packet = Packet {
             number: number.into(),
             flags,
-            parts: &[&repeated, data],
+            parts: &self.bitstream.parts(data),
         };
         feeder.send(packet, stop)?;
+        self.bitstream.sent();
         self.resync = false;
         Ok(true)
     }
