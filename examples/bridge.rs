@@ -54,6 +54,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 );
             }
             Event::PacketDone(_) => {}
+            Event::Complaint(text) => println!("{text}"),
             Event::Drained(_) => break,
         }
     }

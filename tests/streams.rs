@@ -25,6 +25,7 @@ fn encode(directory: &Path, codec: Codec, (width, height): (u32, u32)) -> PathBu
             "x265enc key-int-max=16 speed-preset=ultrafast bitrate=256 \
              option-string=slices=3:bframes=2:open-gop=0"
         }
+        other => unimplemented!("{other:?} has one form"),
     };
     let file = directory.join(format!("{codec:?}-{width}.mp4"));
     let mut playing = Playing::start(
@@ -47,6 +48,7 @@ fn forms(codec: Codec) -> (&'static str, [&'static str; 3]) {
     match codec {
         Codec::H264 => ("video/x-h264", ["byte-stream", "avc", "avc3"]),
         Codec::H265 => ("video/x-h265", ["byte-stream", "hvc1", "hev1"]),
+        other => unimplemented!("{other:?} has one form"),
     }
 }
 

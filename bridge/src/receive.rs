@@ -9,7 +9,7 @@ use iotdec_wire::picture::Picture;
 use iotdec_wire::ring::{Consumer, Record};
 use std::sync::Arc;
 
-/// Longest text of a fault that is passed on.
+/// Longest text of a fault or complaint that is passed on.
 const MAX_TEXT: usize = 1024;
 
 /// What a worker reports.
@@ -19,6 +19,8 @@ pub enum Event {
     Frame(Frame),
     /// What became of a packet.
     PacketDone(PacketDone),
+    /// What the decoder says of the packet that comes next in a `PacketDone`.
+    Complaint(String),
     /// Everything sent before this drain was delivered.
     Drained(Drain),
 }
@@ -108,12 +110,9 @@ impl Receiver {
                 Taken::Handled
             }
             Kind::Fault => {
-                let mut text = [0; MAX_TEXT];
-                let length = record.copy_to(&mut text);
-                return Err(Broken::Fault(
-                    String::from_utf8_lossy(&text[..length]).into_owned(),
-                ));
+                return Err(Broken::Fault(text(&record)));
             }
+            Kind::Complaint => Taken::Event(Event::Complaint(text(&record))),
         };
         record.release();
         Ok(taken)
@@ -155,6 +154,13 @@ impl Broken {
     fn nonsense(error: impl std::fmt::Display) -> Self {
         Self::Nonsense(error.to_string())
     }
+}
+
+/// A record that is a text, the beginning of it.
+fn text(record: &Record<'_, Arc<Link>>) -> String {
+    let mut text = [0; MAX_TEXT];
+    let length = record.copy_to(&mut text);
+    String::from_utf8_lossy(&text[..length]).into_owned()
 }
 
 /// A message's bytes, copied once; a record of another length is no such message.

@@ -36,6 +36,8 @@ wire_enum! {
         Drained = 4,
         /// Text: the decoder cannot go on; the worker leaves.
         Fault = 5,
+        /// Text: what is wrong with the packet of the next [`PacketDone`].
+        Complaint = 6,
     }
 }
 

@@ -209,11 +209,12 @@ impl Server<'_> {
             reserved: 0,
         };
         if let Err(DecodeError { code, text, fatal }) = result {
-            let text = format!("packet {number}: {text} ({code})");
+            let whole = format!("packet {number}: {text} ({code})");
             if fatal {
-                return Err(Stop::Fault(text));
+                return Err(Stop::Fault(whole));
             }
-            eprintln!("{text}");
+            eprintln!("{whole}");
+            self.session.post(Event::Complaint, &[text.as_bytes()])?;
         }
         Ok(self
             .session

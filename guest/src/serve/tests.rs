@@ -153,6 +153,10 @@ impl Host {
 
     /// The next event, which must be of this kind.
     fn event<T: bytemuck::AnyBitPattern>(&mut self, kind: Event) -> T {
+        bytemuck::pod_read_unaligned(&self.record(kind))
+    }
+
+    fn record(&mut self, kind: Event) -> Vec<u8> {
         for _ in 0..20 {
             if self.events.wait_for_data(PATIENCE, || false) {
                 let record = self.events.next().unwrap().unwrap();
@@ -160,10 +164,16 @@ impl Host {
                 let mut bytes = vec![0; record.len()];
                 record.copy_to(&mut bytes);
                 record.release();
-                return bytemuck::pod_read_unaligned(&bytes);
+                return bytes;
             }
         }
         panic!("no event");
+    }
+
+    /// The next event, which must be a text.
+    fn text(&mut self, kind: Event) -> String {
+        let text = self.record(kind);
+        String::from_utf8(text).unwrap()
     }
 
     fn end(mut self) -> Result<(), Stop> {
@@ -275,6 +285,7 @@ fn long_packets_arrive_whole_and_errors_are_told() {
     host.grant(1, 65536);
     host.packet(2, 0, &[3]);
     host.event::<FrameRecord>(Event::Frame);
+    assert_eq!(host.text(Event::Complaint), "as ordered");
     let done: PacketDone = host.event(Event::PacketDone);
     assert_eq!((done.number, done.error), (2, 3));
     assert!(host.end().is_ok());

@@ -8,6 +8,7 @@
 
 mod allocation;
 mod bitstream;
+mod errors;
 mod gather;
 mod imp;
 mod output;

@@ -31,6 +31,8 @@ pub(super) struct Output {
     pub(super) timing: Timing,
     /// Packets that the decoder complained about, of which a picture may still come.
     refused: VecDeque<u32>,
+    /// What the decoder last said of a packet.
+    pub(super) complaint: String,
     /// The newest packet that a worker has decoded.
     newest_done: Option<u32>,
     /// A frame was pushed since the stream began.
@@ -88,6 +90,7 @@ impl ForeignDecoder {
         match event {
             Ok(Some(Event::Frame(frame))) => self.deliver(frame),
             Ok(Some(Event::PacketDone(done))) => self.note_packet(&done),
+            Ok(Some(Event::Complaint(text))) => lock(&self.output).complaint = text,
             Ok(Some(Event::Drained(drain))) => {
                 lock(&self.progress).drained = drain.serial;
                 self.progressed.notify_all();
@@ -134,13 +137,7 @@ impl ForeignDecoder {
         };
         drop(output);
         if done.error != 0 {
-            self.stats.decode_errors.add(1);
-            gst::warning!(
-                CAT,
-                imp = self,
-                "Packet {number} could not be decoded: error {}",
-                done.error
-            );
+            self.packet_refused(done);
         }
         if no_picture {
             self.drop_hidden_frame(number);
@@ -267,7 +264,11 @@ impl ForeignDecoder {
         }
         // A flush while pushing has already cleared the way for what follows it.
         if flow != Err(gst::FlowError::Flushing) {
-            lock(&self.progress).flow = flow;
+            let mut progress = lock(&self.progress);
+            // After an error nothing is well until the next flush.
+            if progress.flow != Err(gst::FlowError::Error) {
+                progress.flow = flow;
+            }
         }
     }
 
@@ -287,6 +288,7 @@ impl ForeignDecoder {
         };
         self.count_frame(&frame);
         if frame.corrupt {
+            self.ask_for_key_frame(&codec_frame);
             codec_frame.set_flags(VideoCodecFrameFlags::CORRUPTED);
         }
         let buffer = self.wrap(frame, &info, worker).map_err(|error| {

@@ -7,7 +7,7 @@ use super::stream::StreamSetup;
 use crate::CAT;
 use gst::subclass::prelude::*;
 use gst_video::prelude::*;
-use gst_video::{VideoCodecFrame, VideoCodecFrameFlags, VideoDecoderRequestSyncPointFlags};
+use gst_video::{VideoCodecFrame, VideoCodecFrameFlags};
 use iotdec_bridge::{FeedError, Feeder, Packet, packet_flags};
 
 /// Packets that a worker has in hand at most: enough to keep it busy, and few
@@ -117,15 +117,13 @@ impl ForeignDecoder {
     /// Takes a frame from the base class, which keeps it until its picture comes.
     pub(super) fn submit(
         &self,
-        frame: VideoCodecFrame,
+        mut frame: VideoCodecFrame,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         lock(&self.progress).flow?;
+        self.check_packet(&mut frame)?;
         let mut flags = flags_of(&frame);
         if flags & packet_flags::SYNC_POINT == 0 && lock(&self.input).resync {
-            // Not with DISCARD_INPUT: the base class would drop frames on its own, and
-            // untimed streams would lose their time.
-            let flags = VideoDecoderRequestSyncPointFlags::empty();
-            self.obj().request_sync_point(&frame, flags);
+            self.ask_for_key_frame(&frame);
             self.lose_frame(frame);
             return Ok(gst::FlowSuccess::Ok);
         }
