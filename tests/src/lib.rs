@@ -7,6 +7,7 @@ pub mod copies;
 pub mod crafted;
 pub mod display;
 pub mod environment;
+pub mod film;
 pub mod frames;
 pub mod native;
 pub mod pipeline;

@@ -198,6 +198,57 @@ impl Playing {
         }
     }
 
+    /// Waits for a message of this kind.
+    pub fn wait_for(&mut self, kind: gst::MessageType) {
+        let bus = self.pipeline.bus().expect("pipelines have one");
+        loop {
+            self.check_deadline();
+            let glance = gst::ClockTime::from_mseconds(GLANCE.as_millis() as u64);
+            let Some(message) = bus.timed_pop(glance) else {
+                continue;
+            };
+            self.note(&message);
+            if message.type_() == kind {
+                return;
+            }
+            if !self.end.errors.is_empty() {
+                self.fail(&format!("an error instead of {kind:?}"));
+            }
+        }
+    }
+
+    /// The video decoder, which may be inside of a bin.
+    pub fn video_decoder(&self) -> gst::Element {
+        let mut elements = self.pipeline.iterate_recurse();
+        let found = elements.find(|element| element.is::<gst_video::VideoDecoder>());
+        found.expect("a decoder was chosen")
+    }
+
+    /// Tells whenever the end of the stream reaches a video decoder. To be called
+    /// before there is one.
+    pub fn ends_at_decoder(&self) -> mpsc::Receiver<()> {
+        let (tell, told) = mpsc::channel();
+        self.pipeline
+            .connect_deep_element_added(move |_, _, element| {
+                if !element.is::<gst_video::VideoDecoder>() {
+                    return;
+                }
+                let pad = element.static_pad("sink").expect("decoders have one");
+                let tell = tell.clone();
+                pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+                    if info
+                        .event()
+                        .is_some_and(|e| e.type_() == gst::EventType::Eos)
+                    {
+                        // Nobody may be interested any more.
+                        let _ = tell.send(());
+                    }
+                    gst::PadProbeReturn::Ok
+                });
+            });
+        told
+    }
+
     /// Goes to NULL and tells how it went.
     pub fn stop(mut self) -> End {
         let bus = self.pipeline.bus().expect("pipelines have one");

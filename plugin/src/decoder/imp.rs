@@ -337,6 +337,13 @@ impl VideoDecoderImpl for ForeignDecoder {
         match event.type_() {
             gst::EventType::FlushStart => self.interrupt(&self.flushing),
             gst::EventType::FlushStop => self.flushing.store(false, Ordering::Release),
+            // The end of the last segment is not the end of this one.
+            gst::EventType::Segment => {
+                let mut progress = lock(&self.progress);
+                if progress.flow == Err(gst::FlowError::Eos) {
+                    progress.flow = Ok(gst::FlowSuccess::Ok);
+                }
+            }
             _ => {}
         }
         self.parent_sink_event(event)

@@ -6,8 +6,10 @@
 //!   nothing, which completes the picture; but it returns only the second call's
 //!   picture. Called apart, neither is lost.
 //! * Pictures of all but baseline profiles pass a reordering buffer, and each decoded
-//!   picture pushes out at most one: a picture late at least. Emptying the buffer
-//!   before an IDR picture looks safe but disturbs the order of what follows.
+//!   picture pushes out at most one: a picture late at least. Where there are B
+//!   pictures, an IDR picture overtakes the last one before it; emptying the buffer
+//!   in time disturbs the order of what follows. A new decoder object does neither,
+//!   but has nothing to conceal a damaged IDR picture with, so only where it must be.
 //! * `FlushFrame` works only after a call with nothing.
 
 mod api;
@@ -51,6 +53,10 @@ struct OpenH264 {
     slots: Arc<dyn SlotPool>,
     headers: Headers,
     damage: Damage,
+    /// The picture that came out last, and whether others than the next one ever
+    /// followed one.
+    last_out: Option<u64>,
+    reorders: bool,
     /// Nothing waits for its turn.
     low_delay: bool,
 }
@@ -83,6 +89,8 @@ fn open(library: &Library, slots: Arc<dyn SlotPool>, options: &Options) -> Opene
         slots,
         headers: Headers::default(),
         damage: Damage::default(),
+        last_out: None,
+        reorders: false,
         low_delay: false,
     }))
 }
@@ -159,6 +167,20 @@ impl OpenH264 {
         count
     }
 
+    /// Takes a new decoder object. One that was emptied and is used on remembers
+    /// which picture it showed last, and what it has lost.
+    fn renew(&mut self) {
+        match create(&self.api, self.concealment) {
+            Ok(object) => {
+                // SAFETY: replaced at once, so this is its last use.
+                unsafe { (self.api.WelsDestroyDecoder)(self.object) };
+                self.object = object;
+                self.headers.forget();
+            }
+            Err(text) => eprintln!("openh264: {text}; going on with the old decoder"),
+        }
+    }
+
     /// Makes a call that may return a picture: `call` passes the arguments on to
     /// one of the object's functions, whose structures outlive it.
     fn call(
@@ -210,6 +232,10 @@ impl OpenH264 {
             return;
         };
         let number = info.out_timestamp;
+        self.reorders |= self
+            .last_out
+            .is_some_and(|last| number != last.wrapping_add(1));
+        self.last_out = Some(number);
         let mut flags = frame_flags::COPIED;
         if self.damage.is_damaged(number) {
             flags |= frame_flags::CORRUPT;
@@ -230,6 +256,7 @@ impl Decoder for OpenH264 {
 
     fn begin(&mut self, stream: &Stream<'_>) -> Result<(), DecodeError> {
         self.low_delay = stream.is_low_delay();
+        self.reorders = false;
         Ok(())
     }
 
@@ -243,6 +270,10 @@ impl Decoder for OpenH264 {
             return Ok(Decoded::Nothing);
         }
         if contents.slices {
+            if contents.idr && self.reorders && self.remaining() > 0 {
+                self.give_out_rest(output);
+                self.renew();
+            }
             self.damage.begin(packet.number, contents.idr);
             if let Some(headers) = self.headers.missed() {
                 self.step(packet.number, &headers, output);
@@ -270,17 +301,8 @@ impl Decoder for OpenH264 {
     }
 
     fn flush(&mut self) {
-        // Not emptied and used on: it would remember which picture it showed last,
-        // and what it has lost.
-        match create(&self.api, self.concealment) {
-            Ok(object) => {
-                // SAFETY: replaced at once, so this is its last use.
-                unsafe { (self.api.WelsDestroyDecoder)(self.object) };
-                self.object = object;
-                self.headers.forget();
-            }
-            Err(text) => eprintln!("openh264: {text}; going on with the old decoder"),
-        }
+        self.renew();
+        self.last_out = None;
         self.damage.clear();
     }
 }
