@@ -99,6 +99,9 @@ pub mod packet_flags {
     pub const HEADERS: u32 = 1 << 1;
     /// The host is late: a picture that no other refers to need not be decoded.
     pub const MAY_SKIP: u32 = 1 << 2;
+    /// Packets before this one were left out, and it needs none of them: what the
+    /// decoder holds comes out first, then it starts anew.
+    pub const AFTER_GAP: u32 = 1 << 3;
 }
 
 /// The format of the packets that follow, as the container or parser tells it.

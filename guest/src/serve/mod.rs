@@ -10,7 +10,7 @@ use crate::socket::{Received, Socket};
 use iotdec_wire::layout::{MAGIC, VERSION};
 use iotdec_wire::msg::{
     Command, Drain, Event, FrameRecord, Greeting, GreetingHead, Hello, MAX_GREETING, PacketDone,
-    PacketHead, Refusal, StreamHead, done_flags, frame_flags,
+    PacketHead, Refusal, StreamHead, done_flags, frame_flags, packet_flags,
 };
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::sync::Arc;
@@ -185,6 +185,11 @@ impl Server<'_> {
         let mut poster = Poster::new(self.session, epoch);
         let waited = self.session.waited();
         let start = Instant::now();
+        if flags & packet_flags::AFTER_GAP != 0 {
+            // Complaints about pictures from before the gap help nobody.
+            let _ = self.decoder.drain(&mut poster);
+            self.decoder.flush();
+        }
         let result = {
             let packet = Packet {
                 number,

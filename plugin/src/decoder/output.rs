@@ -15,10 +15,6 @@ use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// Packets that a picture may stay behind the newest one: twice the largest
-/// reorder depth of any supported format (16 pictures).
-const MAX_DELAY: u32 = 32;
-
 /// The base class's description of the input.
 type InputState = VideoCodecState<'static, Readable>;
 
@@ -145,7 +141,7 @@ impl ForeignDecoder {
         if delay.is_some() {
             self.report_latency();
         }
-        self.drop_overdue_frames(number);
+        self.drop_overdue_frames();
     }
 
     /// Lets go of a frame that its decoder says is never shown, or that it left out
@@ -166,15 +162,14 @@ impl ForeignDecoder {
 
     /// Drops frames of which no picture can come any more, so that a stream with
     /// losses does not pile them up.
-    fn drop_overdue_frames(&self, newest: u32) {
+    fn drop_overdue_frames(&self) {
         let obj = self.obj();
         while let Some(frame) = obj.oldest_frame() {
             let number = frame.system_frame_number();
-            let behind = newest.wrapping_sub(number);
-            if behind <= MAX_DELAY || behind > u32::MAX / 2 {
+            let mut output = lock(&self.output);
+            if !output.timing.is_overdue(number) {
                 break;
             }
-            let mut output = lock(&self.output);
             let refused = output.refused.contains(&number);
             output.refused.retain(|refused| is_before(number, *refused));
             drop(output);

@@ -17,6 +17,9 @@ use std::time::Duration;
 /// in ns: so much that a viewer hears it (ITU-R BT.1359: 125 ms is detected,
 /// 185 ms is too much).
 const FAR_TOO_LATE: i64 = 185_000_000;
+/// How long frames may go on being late although unreferenced pictures are left out:
+/// the sink throws them away, so nothing is seen meanwhile.
+const PATIENCE: gst::ClockTime = gst::ClockTime::from_mseconds(250);
 /// Packets that may be on their way with leave to skip them.
 const MOST_SKIPPABLE: usize = 64;
 
@@ -25,6 +28,8 @@ const MOST_SKIPPABLE: usize = 64;
 pub(super) enum Verdict {
     /// It will be in time.
     Decode,
+    /// It is the first after others that were left out.
+    Resume,
     /// It may be left out if no other needs it.
     MaySkip,
     /// It would be late, or what it needs was left out.
@@ -49,6 +54,8 @@ pub(super) struct Candidate {
 pub(super) struct Qos {
     /// Frames due before this running time are late.
     earliest: Option<gst::ClockTime>,
+    /// When the first of the frames was due that have been late since.
+    late_since: Option<gst::ClockTime>,
     /// References were left out.
     until_key: bool,
     /// Packets that were sent with leave to skip them.
@@ -72,22 +79,24 @@ impl Qos {
 
     /// Decides about the frame that comes next.
     pub(super) fn judge(&mut self, frame: Candidate) -> Verdict {
+        let slack = self.slack(&frame);
         if frame.is_key {
-            self.until_key = false;
-            return Verdict::Decode;
+            if self.until_key && slack < 0 && self.may_wait(frame.due) {
+                return Verdict::Skip;
+            }
+            self.late_since = None;
+            return match std::mem::take(&mut self.until_key) {
+                true => Verdict::Resume,
+                false => Verdict::Decode,
+            };
         }
-        if frame
-            .segment
-            .contains(gst::SegmentFlags::TRICKMODE_KEY_UNITS)
-        {
-            return Verdict::Skip;
+        let key_units = gst::SegmentFlags::TRICKMODE_KEY_UNITS;
+        self.until_key |= frame.segment.contains(key_units);
+        if !self.until_key {
+            let late_for_long = self.note_lateness(frame.due.filter(|_| slack < 0));
+            self.until_key = slack < -FAR_TOO_LATE || late_for_long;
         }
         if self.until_key {
-            return Verdict::Skip;
-        }
-        let slack = self.slack(&frame);
-        if slack < -FAR_TOO_LATE {
-            self.until_key = true;
             return Verdict::Skip;
         }
         let predicted = gst::SegmentFlags::TRICKMODE_FORWARD_PREDICTED;
@@ -95,6 +104,24 @@ impl Qos {
             return Verdict::MaySkip;
         }
         Verdict::Decode
+    }
+
+    /// Whether a late key frame can be left out too, for a later one that will be in
+    /// time: not if nothing was seen for a second.
+    fn may_wait(&self, due: Option<gst::ClockTime>) -> bool {
+        let times = due.zip(self.late_since);
+        times.is_some_and(|(due, since)| due < since + gst::ClockTime::SECOND)
+    }
+
+    /// Notes a frame that will be late, and when it is due, or one that will not; tells
+    /// whether all have been late for long.
+    fn note_lateness(&mut self, due: Option<gst::ClockTime>) -> bool {
+        let Some(due) = due else {
+            self.late_since = None;
+            return false;
+        };
+        let since = *self.late_since.get_or_insert(due);
+        due.saturating_sub(since) > PATIENCE
     }
 
     /// How much earlier than needed the frame will be decoded, in ns.
@@ -197,8 +224,24 @@ mod tests {
             Verdict::Skip,
             "what it needs is missing"
         );
-        assert_eq!(qos.judge(candidate(1000, 20, true)), Verdict::Decode);
+        assert_eq!(qos.judge(candidate(1000, 20, true)), Verdict::Skip);
+        assert_eq!(qos.judge(candidate(2200, 1500, true)), Verdict::Resume);
         assert_eq!(qos.judge(in_time), Verdict::Decode);
+        assert_eq!(qos.judge(candidate(1000, 20, true)), Verdict::Decode);
+    }
+
+    #[test]
+    fn lateness_that_does_not_go_away_is_ended_by_a_key_frame() {
+        let mut qos = Qos::default();
+        qos.note(Some(gst::ClockTime::SECOND), LATE);
+        assert_eq!(qos.judge(candidate(1000, 0, false)), Verdict::MaySkip);
+        qos.note(Some(gst::ClockTime::from_mseconds(1200)), LATE);
+        assert_eq!(qos.judge(candidate(1200, 0, false)), Verdict::MaySkip);
+        qos.note(Some(gst::ClockTime::from_mseconds(1300)), LATE);
+        assert_eq!(qos.judge(candidate(1300, 0, false)), Verdict::Skip);
+        assert_eq!(qos.judge(candidate(1310, 0, true)), Verdict::Skip);
+        assert_eq!(qos.judge(candidate(1400, 0, true)), Verdict::Resume);
+        assert_eq!(qos.judge(candidate(2040, 0, false)), Verdict::Decode);
     }
 
     #[test]
@@ -207,6 +250,9 @@ mod tests {
         let mut frame = candidate(0, 0, false);
         frame.segment = gst::SegmentFlags::TRICKMODE_KEY_UNITS;
         assert_eq!(qos.judge(frame), Verdict::Skip);
+        frame.is_key = true;
+        assert_eq!(qos.judge(frame), Verdict::Resume);
+        frame.is_key = false;
         frame.segment = gst::SegmentFlags::TRICKMODE_FORWARD_PREDICTED;
         assert_eq!(qos.judge(frame), Verdict::MaySkip);
     }

@@ -129,6 +129,7 @@ impl ForeignDecoder {
         }
         match self.judge(&frame) {
             Verdict::Decode => {}
+            Verdict::Resume => flags |= packet_flags::AFTER_GAP,
             Verdict::MaySkip => flags |= packet_flags::MAY_SKIP,
             Verdict::Skip => {
                 self.stats.frames_skipped.add(1);

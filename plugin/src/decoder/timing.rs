@@ -59,6 +59,13 @@ impl Timing {
         if known { self.grow(held) } else { None }
     }
 
+    /// Whether so many packets were decoded since `number` that no picture of it can
+    /// come any more. Numbers alone do not tell: skipped packets leave gaps.
+    pub(super) fn is_overdue(&self, number: u32) -> bool {
+        let oldest = self.decoded.front();
+        self.decoded.len() == REMEMBERED && oldest.is_some_and(|oldest| is_before(number, *oldest))
+    }
+
     fn grow(&mut self, delay: usize) -> Option<usize> {
         (delay > self.delay).then(|| {
             self.delay = delay;
@@ -166,6 +173,18 @@ mod tests {
         assert_eq!(timing.came_out(2), Some(3));
         assert_eq!(timing.came_out(4), None, "never shrinks");
         assert_eq!(timing.decoded(5, 7), Some(7), "the decoder says so");
+    }
+
+    #[test]
+    fn what_is_overdue_was_followed_by_many_others() {
+        let mut timing = Timing::default();
+        timing.decoded(0, 0);
+        timing.decoded(1000, 0);
+        assert!(!timing.is_overdue(0));
+        for number in 1001..1001 + REMEMBERED as u32 {
+            timing.decoded(number, 0);
+        }
+        assert!(timing.is_overdue(0) && !timing.is_overdue(1001));
     }
 
     #[test]
