@@ -141,6 +141,9 @@ impl SlotPool {
     /// Where memory for slots comes from; those of another source are given up.
     pub(crate) fn set_source(&self, source: Option<Arc<dyn SlotSource>>) {
         let mut state = self.lock();
+        if state.source.is_none() && source.is_none() {
+            return;
+        }
         let old = std::mem::replace(&mut state.source, source);
         let gone = self.retire(&mut state, |_| true);
         self.due.store(true, Ordering::Relaxed);
@@ -154,13 +157,14 @@ impl SlotPool {
         let mut state = self.lock();
         state.wanted = (0, 0);
         state.usage = Usage::default();
+        let source = state.source.take();
         let gone = self.retire(&mut state, |_| true);
         let held = state.entries.iter().flatten();
         for entry in held.filter(|entry| !entry.leased) {
             entry.memory.discard();
         }
         drop(state);
-        drop(gone);
+        drop((source, gone));
     }
 
     /// Answers a guest that waits for a free slot of `size` bytes while its decoder
@@ -403,6 +407,12 @@ impl SlotPool {
         let gone = self.retire(&mut state, |entry| entry.memory.id() == id);
         drop(state);
         drop(gone);
+    }
+
+    /// Slots that decoder and downstream need in ordinary operation.
+    pub(crate) fn need(&self) -> usize {
+        let depth = self.lock().depth;
+        self.ordinary(depth)
     }
 
     /// Slots that suffice as far as decoder and downstream have said.

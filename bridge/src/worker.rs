@@ -94,8 +94,13 @@ impl Worker {
         self.pool.set_source(source);
     }
 
+    /// Slots that the decoder and downstream need in ordinary operation.
+    pub fn slot_need(&self) -> usize {
+        self.pool.need()
+    }
+
     /// Gives the memory of every slot back, that of frames downstream when they are
-    /// dropped: after a [`flush`](Self::flush), when no packet follows for a while.
+    /// dropped: after a [`flush`](Self::flush), when no packet follows for a while. The slot source is forgotten.
     pub fn release_slots(&self) {
         self.pool.release_all();
     }

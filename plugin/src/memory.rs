@@ -50,6 +50,11 @@ pub(crate) fn lend(lease: Lease, size: usize) -> Result<gst::Memory, glib::BoolE
     Ok(memory)
 }
 
+/// A leased slot's memory for as long as the lease lives.
+pub(crate) fn view(lease: &Lease) -> Result<gst::Memory, glib::BoolError> {
+    create(lease)
+}
+
 /// Forbids writing to a memory, or allows it.
 ///
 /// # Safety

@@ -6,6 +6,7 @@
 //! (`gst_video_convert_scale_transform_frame`); sinks tell in their own what they do
 //! with a file descriptor or a texture. Seen in 1.22.
 
+use crate::process;
 use gst::prelude::*;
 use std::sync::{Mutex, MutexGuard, Once};
 
@@ -165,7 +166,7 @@ impl Arrivals {
     }
 }
 
-/// Whether a buffer's memory is the memfd of a slot.
+/// Whether a buffer's memory is a file that a worker has mapped, a slot's.
 fn is_slot(buffer: &gst::BufferRef) -> bool {
     let [memory] = &buffer.iter_memories().collect::<Vec<_>>()[..] else {
         return false;
@@ -173,8 +174,13 @@ fn is_slot(buffer: &gst::BufferRef) -> bool {
     let Some(memory) = memory.downcast_memory_ref::<gst_allocators::FdMemory>() else {
         return false;
     };
-    let link = std::fs::read_link(format!("/proc/self/fd/{}", memory.fd()));
-    link.is_ok_and(|target| target.to_string_lossy().contains("memfd:iotdec-frame"))
+    let file = std::fs::metadata(format!("/proc/self/fd/{}", memory.fd()));
+    let inode = file.map(|file| std::os::unix::fs::MetadataExt::ino(&file));
+    let workers = process::workers();
+    let mut mapped = workers
+        .iter()
+        .flat_map(|pid| process::mapped_memfds(*pid, ""));
+    inode.is_ok_and(|inode| mapped.any(|other| other == inode))
 }
 
 #[cfg(test)]

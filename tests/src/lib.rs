@@ -6,6 +6,7 @@ pub mod clips;
 pub mod copies;
 pub mod crafted;
 pub mod display;
+pub mod downstream;
 pub mod environment;
 pub mod film;
 pub mod frames;

@@ -347,6 +347,36 @@ impl Picture {
         };
         (0..self.format.planes().len()).map(plane).sum()
     }
+
+    /// The decoded picture without a crop, if all of it lies in a slot of `slot_size`
+    /// bytes and not just the visible part.
+    pub fn uncropped(&self, slot_size: u64) -> Option<Self> {
+        let (width, height) = self.coded;
+        let mut offset = self.offset;
+        for (plane, shape) in self.format.planes().iter().enumerate() {
+            let stride = u64::from(self.stride[plane]);
+            let inset = u64::from(self.crop.y >> shape.shift_y) * stride
+                + u64::from(self.crop.x >> shape.shift_x) * u64::from(shape.bytes);
+            let start = u64::from(offset[plane]).checked_sub(inset)?;
+            let (_, rows) = self.format.plane_size(plane, width, height);
+            let row = u64::from(self.format.row_bytes(plane, width));
+            if start + u64::from(rows - 1) * stride + row > slot_size {
+                return None;
+            }
+            offset[plane] = start as u32;
+        }
+        let crop = Rect {
+            x: 0,
+            y: 0,
+            width,
+            height,
+        };
+        Some(Self {
+            crop,
+            offset,
+            ..*self
+        })
+    }
 }
 
 /// What is wrong with a [`PictureRecord`].
@@ -502,6 +532,10 @@ mod tests {
         let picture = record.validate(size).unwrap();
         assert_eq!(picture.offset[0], 4 * 64 + 8);
         assert_eq!(picture.offset[1], 64 * 64 + 2 * 32 + 4);
+        let whole = picture.uncropped(size).expect("it lies in the slot");
+        assert_eq!(whole.offset, record.offset);
+        assert_eq!((whole.crop.width, whole.crop.height), (64, 64));
+        assert!(picture.uncropped(size - 1).is_none());
         record.crop.x = 7;
         assert!(matches!(record.validate(size), Err(BadPicture::Crop(_))));
     }
@@ -530,6 +564,11 @@ mod tests {
                         + u128::from(rows - 1) * u128::from(picture.stride[plane])
                         + u128::from(picture.format.row_bytes(plane, picture.crop.width));
                     prop_assert!(end <= u128::from(slot_size));
+                }
+                if let Some(whole) = picture.uncropped(slot_size) {
+                    prop_assert_eq!(whole.offset[0], record.offset[0]);
+                    record.crop = whole.crop;
+                    prop_assert_eq!(record.validate(slot_size), Ok(whole));
                 }
             }
         }

@@ -360,7 +360,7 @@ impl VideoDecoderImpl for ForeignDecoder {
         &self,
         query: &mut gst::query::Allocation,
     ) -> Result<(), gst::LoggableError> {
-        self.note_allocation(query);
+        self.plan_memory(query);
         self.parent_decide_allocation(query)
     }
 }

@@ -2,13 +2,15 @@
 //!
 //! A frame's way: `imp` takes it from upstream, `submit` sends it to the worker
 //! on the streaming thread, `output` receives the picture on the source pad's
-//! task, `allocation` makes it a buffer that is pushed. `session` starts the worker
+//! task, `allocation` makes it a buffer that is pushed, maybe one of downstream's
+//! (`fd_pool`). `session` starts the worker
 //! and replaces a lost one, `stream` tells it what follows. `qos` decides what is
 //! worth decoding, `timing` when it is shown.
 
 mod allocation;
 mod bitstream;
 mod errors;
+mod fd_pool;
 mod gather;
 mod imp;
 mod output;

@@ -10,7 +10,7 @@ use gst::subclass::prelude::*;
 use gst_video::prelude::*;
 use gst_video::video_codec_state::{Readable, VideoCodecState};
 use gst_video::{VideoCodecFrame, VideoCodecFrameFlags, VideoInfo};
-use iotdec_bridge::{Event, Frame, PacketDone, Worker, done_flags};
+use iotdec_bridge::{Event, Frame, PacketDone, Picture, Worker, done_flags};
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -24,6 +24,8 @@ pub(super) struct Output {
     input: Option<InputState>,
     negotiated: Option<Negotiated>,
     pub(super) downstream: Downstream,
+    /// What is being negotiated for: a picture, and the bytes of its slot.
+    pub(super) expected: Option<(Picture, usize)>,
     pub(super) timing: Timing,
     /// Packets that the decoder complained about, of which a picture may still come.
     refused: VecDeque<u32>,
@@ -331,7 +333,7 @@ impl ForeignDecoder {
     /// Makes the caps fit the frame.
     fn negotiate_for(&self, frame: &Frame) -> Result<VideoInfo, gst::FlowError> {
         let shape = Shape::from(&frame.picture);
-        let output = lock(&self.output);
+        let mut output = lock(&self.output);
         if let Some(negotiated) = &output.negotiated
             && negotiated.shape == shape
             && !self.obj().src_pad().check_reconfigure()
@@ -339,6 +341,7 @@ impl ForeignDecoder {
             return Ok(negotiated.info.clone());
         }
         let input = output.input.clone();
+        output.expected = Some((frame.picture, frame.lease.size() as usize));
         drop(output);
         let Some(format) = picture::video_format(shape.format) else {
             gst::element_imp_error!(

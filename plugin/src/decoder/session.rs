@@ -161,6 +161,7 @@ impl ForeignDecoder {
                 !keyed
             })
         };
+        output.downstream.serve(&session.worker);
         drop(output);
         *current = Some(session);
         input.begin(feeder);
