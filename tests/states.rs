@@ -1,10 +1,10 @@
 //! States can be changed as often as one likes, in any number of elements.
 
 use gst::prelude::*;
-use iotdec_tests::clips::Codec;
-use iotdec_tests::environment::sample;
+use iotdec_tests::clips::{self, Codec};
+use iotdec_tests::environment::{self, is_full, sample};
 use iotdec_tests::frames::Frame;
-use iotdec_tests::pipeline::Playing;
+use iotdec_tests::pipeline::{Decoded, Playing, decode};
 use iotdec_tests::{exclusive, native, process};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,6 +13,16 @@ const LIMIT: Duration = Duration::from_secs(180);
 /// For one change of state.
 const STEP: Duration = Duration::from_secs(30);
 const CYCLES: usize = 10;
+/// Elements in one process.
+const MANY: usize = 8;
+
+/// Times around where nothing may be left of it.
+fn cycles() -> usize {
+    match is_full() {
+        true => 200,
+        false => 20,
+    }
+}
 
 /// The samples in MP4: timed, with a key frame each second.
 fn mp4(codec: Codec) -> PathBuf {
@@ -40,6 +50,12 @@ fn by_hand(codec: Codec) -> (PathBuf, String) {
     });
     let middle = format!("{} ! {} name=decoder", codec.parser(), codec.decoder());
     (file, middle)
+}
+
+/// The same on a short stream, made in `directory`.
+fn made(directory: &Path) -> String {
+    let file = clips::encode(directory, Codec::H265, 20, 10);
+    describe(&file, "h265parse ! iotdec_de265 name=decoder")
 }
 
 /// Plays a few frames and stops, again and again.
@@ -199,4 +215,153 @@ fn two_pipelines_at_once() {
 #[test]
 fn four_elements_in_one_process() {
     at_once(&[Codec::H265, Codec::H264, Codec::H265, Codec::H264]);
+}
+
+/// Memory of this process that is its own, in KiB.
+fn own_memory() -> u64 {
+    let pid = std::process::id() as i32;
+    process::status_kib(pid, "RssAnon:").expect("Linux tells")
+}
+
+/// Not even the smallest thing is left of a cycle.
+#[test]
+fn cycles_leave_nothing_behind() {
+    let _turn = exclusive();
+    environment::prepare();
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mut playing = Playing::prepare(&made(directory.path()), STEP * 200);
+    let mut start = None;
+    for cycle in 0..cycles() {
+        playing.set_state_within(gst::State::Playing, STEP);
+        assert!(playing.next_sample().is_some(), "no frame in cycle {cycle}");
+        assert_eq!(process::workers().len(), 1, "in cycle {cycle}");
+        playing.set_state_within(gst::State::Null, STEP);
+        // The first ones fill caches and pools.
+        if cycle == 4 {
+            process::assert_no_children();
+            start = Some((own_memory(), process::kinds_of_descriptors()));
+        }
+    }
+    process::assert_no_children();
+    let (memory, descriptors) = start.expect("more than a few cycles");
+    process::assert_kinds_of_descriptors(&descriptors);
+    let more = own_memory().saturating_sub(memory);
+    assert!(more < 8 << 10, "{more} KiB more after {} cycles", cycles());
+    assert!(playing.stop().errors.is_empty());
+}
+
+/// Other settings need another worker; in READY they can be made.
+#[test]
+fn settings_made_in_ready_take_effect() {
+    let _turn = exclusive();
+    environment::prepare();
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mut playing = Playing::prepare(&made(directory.path()), LIMIT);
+    playing.set_state_within(gst::State::Ready, STEP);
+    let before = process::workers();
+    playing.element("decoder").set_property("threads", 2u32);
+    playing.set_state_within(gst::State::Paused, STEP);
+    playing.preroll();
+    let after = process::workers();
+    assert_eq!(after.len(), 1);
+    assert_ne!(before, after, "the worker with the old settings goes on");
+    playing.stop();
+    process::assert_no_children();
+}
+
+/// Two elements in one pipeline, of two kinds.
+#[test]
+fn two_elements_at_once() {
+    let _turn = exclusive();
+    let files = [sample("untimed-h264.264"), sample("yard-h265.265")];
+    let description = format!(
+        "filesrc location=\"{}\" ! iotdec ! fakesink name=a sync=false \
+         filesrc location=\"{}\" ! iotdec ! fakesink name=b sync=false",
+        files[0].display(),
+        files[1].display()
+    );
+    let mut playing = Playing::start(&description, LIMIT);
+    playing.wait_for_end();
+    for (name, frames) in [("a", 50), ("b", 100)] {
+        let stats: gst::Structure = playing.element(name).property("stats");
+        assert_eq!(stats.get("rendered"), Ok(frames as u64), "{stats}");
+    }
+    playing.stop().assert_eos();
+    process::assert_no_children();
+}
+
+/// Eight pipelines of as many threads, and all frames are the right ones.
+#[test]
+fn many_elements_at_once() {
+    let _turn = exclusive();
+    environment::prepare();
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = clips::encode(directory.path(), Codec::H265, 20, 10);
+    let alone = decode(&file, "iotdec name=decoder", LIMIT);
+    alone.end.assert_eos();
+    let descriptors = process::kinds_of_descriptors();
+    let together: Vec<Decoded> = std::thread::scope(|scope| {
+        let one = || decode(&file, "iotdec name=decoder", LIMIT * 2);
+        let threads: Vec<_> = (0..MANY).map(|_| scope.spawn(one)).collect();
+        let join = |thread: std::thread::ScopedJoinHandle<'_, _>| thread.join().expect("no panic");
+        threads.into_iter().map(join).collect()
+    });
+    for decoded in together {
+        decoded.end.assert_eos();
+        assert_eq!(decoded.frames, alone.frames);
+    }
+    process::assert_no_children();
+    process::assert_kinds_of_descriptors(&descriptors);
+}
+
+/// An element that posted an error works again with what it needs.
+#[test]
+fn use_after_an_error() {
+    let _turn = exclusive();
+    environment::prepare();
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mut playing = Playing::prepare(&made(directory.path()), LIMIT);
+    let decoder = playing.element("decoder");
+    let library = directory.path().join("nothing.so");
+    for round in 0..3 {
+        decoder.set_property("library", library.to_str());
+        let bus = playing.pipeline().bus().expect("pipelines have one");
+        playing.play();
+        let error = bus.timed_pop_filtered(
+            gst::ClockTime::from_seconds(STEP.as_secs()),
+            &[gst::MessageType::Error],
+        );
+        assert!(error.is_some(), "round {round}: no error");
+        playing.set_state_within(gst::State::Null, STEP);
+        decoder.set_property("library", None::<&str>);
+        playing.set_state_within(gst::State::Playing, STEP);
+        assert!(playing.next_sample().is_some(), "round {round}: no frame");
+        playing.set_state_within(gst::State::Null, STEP);
+    }
+    playing.stop();
+    process::assert_no_children();
+}
+
+/// A worker with three threads of the decoder's own has more than one with one.
+#[test]
+fn threads_are_as_many_as_asked_for() {
+    let _turn = exclusive();
+    environment::prepare();
+    let count = |threads: u32| {
+        let description = format!(
+            "fakesrc num-buffers=0 ! iotdec_de265 threads={threads} name=decoder ! fakesink"
+        );
+        let playing = Playing::prepare(&description, LIMIT);
+        playing.set_state_within(gst::State::Ready, STEP);
+        let [worker] = process::workers()[..] else {
+            panic!("not one worker: {:?}", process::workers());
+        };
+        let count = process::status_kib(worker, "Threads:");
+        playing.stop();
+        process::assert_no_children();
+        count.expect("Linux tells")
+    };
+    let by_itself = count(0);
+    assert_eq!(count(1), by_itself, "one is what pays under emulation");
+    assert!(count(3) >= by_itself + 2, "three threads, and the main one");
 }

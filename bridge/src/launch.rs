@@ -22,6 +22,8 @@ pub struct Overrides {
     pub qemu: Option<PathBuf>,
     /// The emulator's CPU model.
     pub cpu: Option<String>,
+    /// Threads to decode with, of decoders that can.
+    pub threads: Option<u32>,
 }
 
 /// What is missing to run a decoder.
@@ -91,6 +93,8 @@ pub struct Launch {
     pub library: PathBuf,
     /// The adapter's options.
     pub options: BTreeMap<String, String>,
+    /// Threads to decode with, whatever the options say.
+    pub threads: Option<u32>,
     /// How long each step of the start may take. Slow: emulated dynamic linking
     /// of a hundred libraries on a busy machine takes seconds.
     pub step_timeout: Duration,
@@ -133,6 +137,7 @@ impl Resolver {
             adapter: manifest.adapter.clone(),
             library: std::path::absolute(&library).unwrap_or(library),
             options: manifest.options.clone(),
+            threads: overrides.threads,
             step_timeout: Duration::from_secs(20),
         })
     }
@@ -190,6 +195,9 @@ impl Launch {
         ];
         for (key, value) in &self.options {
             arguments.extend(["--option".into(), format!("{key}={value}").into()]);
+        }
+        if let Some(threads) = self.threads {
+            arguments.extend(["--threads".into(), threads.to_string().into()]);
         }
         arguments
     }

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<(), String> {
-    let options = Options::parse(args.all("option"))?;
+    let options = Options::parse(args.all("option"))?.with_threads(args.number("threads")?);
     let path = args.require("packets")?;
     let packets = std::fs::read(path).map_err(|error| format!("{path}: {error}"))?;
     let packets = split(&packets).ok_or_else(|| format!("{path}: not a packet file"))?;

@@ -5,6 +5,9 @@ use gst::prelude::*;
 use iotdec_bridge::{Overrides, SlotPolicy};
 use std::path::PathBuf;
 
+/// More than any decoder makes use of.
+const MOST_THREADS: u32 = 64;
+
 /// What a user can set.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Settings {
@@ -78,6 +81,15 @@ pub(crate) fn property_specs() -> Vec<glib::ParamSpec> {
             "CPU model that QEMU shows the library (default: the manifest's, or chosen from \
              the library's code)",
         ),
+        glib::ParamSpecUInt::builder("threads")
+            .nick("Threads")
+            .blurb(
+                "Threads to decode with, of decoders that can (0: as the manifest says, or the \
+                 adapter, which knows what pays under emulation)",
+            )
+            .maximum(MOST_THREADS)
+            .mutable_ready()
+            .build(),
         gst::ParamSpecFraction::builder("framerate")
             .nick("Frame rate")
             .blurb("Frame rate of streams that carry no timing, frames per second")
@@ -132,6 +144,10 @@ impl Settings {
             "sysroot" => self.overrides.sysroot = path(),
             "qemu" => self.overrides.qemu = path(),
             "cpu" => self.overrides.cpu = string(value),
+            "threads" => {
+                let threads: u32 = value.get().expect("type checked by GObject");
+                self.overrides.threads = (threads > 0).then_some(threads);
+            }
             "framerate" => self.framerate = value.get().expect("type checked by GObject"),
             "max-slots" => {
                 let slots: u32 = value.get().expect("type checked by GObject");
@@ -157,6 +173,7 @@ impl Settings {
             "sysroot" => path(&self.overrides.sysroot),
             "qemu" => path(&self.overrides.qemu),
             "cpu" => self.overrides.cpu.to_value(),
+            "threads" => self.overrides.threads.unwrap_or(0).to_value(),
             "framerate" => self.framerate.to_value(),
             "max-slots" => (self.slots.max_slots as u32).to_value(),
             "restart-limit" => self.restart_limit.to_value(),

@@ -200,10 +200,11 @@ pub fn open(adapter: &str, library: &str, slots: Arc<dyn SlotPool>, options: &Op
     (adapter.open)(&library, slots, options)
 }
 
-/// An adapter's settings, from `--option KEY=VALUE`.
+/// An adapter's settings, from `--option KEY=VALUE` and `--threads`.
 #[derive(Debug, Default)]
 pub struct Options {
     pairs: Vec<(String, String)>,
+    threads: Option<u32>,
 }
 
 impl Options {
@@ -216,11 +217,23 @@ impl Options {
                 _ => Err(format!("--option {word}: not KEY=VALUE")),
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self { pairs })
+        Ok(Self {
+            pairs,
+            threads: None,
+        })
+    }
+
+    /// Asks for so many threads instead of what the option `threads` says. An
+    /// adapter that has no such option has one thread, and may.
+    pub fn with_threads(self, threads: Option<u32>) -> Self {
+        Self { threads, ..self }
     }
 
     /// The number given for `key`, or `default`. Says what it can't read.
     fn number(&self, key: &str, default: u32) -> Result<u32, OpenError> {
+        if let Some(threads) = self.threads.filter(|_| key == "threads") {
+            return Ok(threads);
+        }
         let given = self.pairs.iter().rev().find(|(name, _)| name == key);
         given.map_or(Ok(default), |(_, value)| {
             value
@@ -258,6 +271,9 @@ mod tests {
         assert!(options.only(&["threads"]).is_ok());
         let error = options.only(&["depth", "delay"]).unwrap_err();
         assert_eq!(error.text, "no option 'threads'; there is depth, delay");
+        let asked = options.with_threads(Some(3));
+        assert_eq!(asked.number("threads", 2), Ok(3));
+        assert_eq!(asked.number("other", 2), Ok(2));
         assert!(Options::parse(["threads"]).is_err());
         assert!(Options::parse(["=1"]).is_err());
         let odd = Options::parse(["threads=many"]).unwrap();

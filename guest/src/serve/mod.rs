@@ -24,7 +24,7 @@ pub fn run(args: &Args) -> Result<(), String> {
     // SAFETY: the host passes the socket as descriptor 0; nothing reads stdin.
     let socket = Socket::new(unsafe { OwnedFd::from_raw_fd(0) });
     let (session, commands) = greet(socket)?;
-    let options = Options::parse(args.all("option"))?;
+    let options = Options::parse(args.all("option"))?.with_threads(args.number("threads")?);
     let slots = SharedSlots::new(session.clone());
     let adapter = args.require("adapter")?;
     let decoder = match decoder::open(adapter, args.require("library")?, slots, &options) {
