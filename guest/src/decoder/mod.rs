@@ -7,6 +7,7 @@
 mod copy;
 mod damage;
 mod dav1d;
+mod libavcodec;
 mod libde265;
 mod mpeg2;
 mod openh264;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 /// Every adapter there is.
 const ADAPTERS: &[Adapter] = &[
     dav1d::ADAPTER,
+    libavcodec::ADAPTER,
     libde265::ADAPTER,
     mpeg2::ADAPTER,
     openh264::ADAPTER,
@@ -229,13 +231,18 @@ impl Options {
         Self { threads, ..self }
     }
 
+    /// The text given for `key`.
+    fn text(&self, key: &str) -> Option<&str> {
+        let given = self.pairs.iter().rev().find(|(name, _)| name == key);
+        given.map(|(_, value)| value.as_str())
+    }
+
     /// The number given for `key`, or `default`. Says what it can't read.
     fn number(&self, key: &str, default: u32) -> Result<u32, OpenError> {
         if let Some(threads) = self.threads.filter(|_| key == "threads") {
             return Ok(threads);
         }
-        let given = self.pairs.iter().rev().find(|(name, _)| name == key);
-        given.map_or(Ok(default), |(_, value)| {
+        self.text(key).map_or(Ok(default), |value| {
             value
                 .parse()
                 .map_err(|_| OpenError::decoder(format!("option {key}={value}: not a number")))
