@@ -1,16 +1,17 @@
-//! Decoder manifests: small TOML files, one per decoder, found on a search path.
+//! Decoder manifests: small TOML files, one per decoder or per library with many
+//! decoders, found on a search path.
 
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::env;
 use std::path::{Path, PathBuf};
+use toml::Spanned;
 
 /// Directories that are searched before all others, separated by colons.
 pub const PATH_VARIABLE: &str = "IOTDEC_DECODER_PATH";
 
 /// One decoder: which library, how to talk to it, and what it decodes.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[derive(Clone, Debug)]
 pub struct Manifest {
     /// Names the element `iotdec_<name>`: lower-case letters, digits, `_`.
     pub name: String,
@@ -24,7 +25,6 @@ pub struct Manifest {
     /// Input caps in GStreamer's notation.
     pub caps: String,
     /// Autoplugging rank.
-    #[serde(default)]
     pub rank: Rank,
     /// Sysroot to run in, instead of the default one: a path (relative ones start
     /// at the manifest) or a name, see [`crate::launch::find_sysroot`].
@@ -32,11 +32,49 @@ pub struct Manifest {
     /// QEMU CPU model, instead of the one chosen from the library's code.
     pub cpu: Option<String>,
     /// Handed to the adapter as they are.
-    #[serde(default)]
     pub options: BTreeMap<String, String>,
     /// The file this was read from.
-    #[serde(skip)]
     pub file: PathBuf,
+}
+
+/// A manifest's file: a decoder's keys, or those that its `[[decoder]]` tables share.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+struct Keys {
+    name: Option<String>,
+    long_name: Option<String>,
+    adapter: Option<String>,
+    library: Option<PathBuf>,
+    caps: Option<String>,
+    rank: Option<Rank>,
+    sysroot: Option<PathBuf>,
+    cpu: Option<String>,
+    options: BTreeMap<String, String>,
+    decoder: Vec<Spanned<Keys>>,
+}
+
+impl Keys {
+    /// The decoder that these keys describe together with the shared ones; the name
+    /// of the first key that is missing, if one is.
+    fn complete(self, shared: &Self, file: &Path) -> Result<Manifest, &'static str> {
+        let mut options = shared.options.clone();
+        options.extend(self.options);
+        Ok(Manifest {
+            name: self.name.or(shared.name.clone()).ok_or("name")?,
+            long_name: self
+                .long_name
+                .or(shared.long_name.clone())
+                .ok_or("long-name")?,
+            adapter: self.adapter.or(shared.adapter.clone()).ok_or("adapter")?,
+            library: self.library.or(shared.library.clone()).ok_or("library")?,
+            caps: self.caps.or(shared.caps.clone()).ok_or("caps")?,
+            rank: self.rank.or(shared.rank).unwrap_or_default(),
+            sysroot: self.sysroot.or(shared.sysroot.clone()),
+            cpu: self.cpu.or(shared.cpu.clone()),
+            options,
+            file: file.into(),
+        })
+    }
 }
 
 /// GStreamer's autoplugging rank, by name or number.
@@ -99,6 +137,16 @@ pub enum ManifestError {
         /// Line and reason.
         source: Box<toml::de::Error>,
     },
+    /// A decoder without a key that it needs.
+    #[error("{file}: the decoder at line {line} has no {key}")]
+    Incomplete {
+        /// The manifest.
+        file: PathBuf,
+        /// Where the decoder's table begins, from 1.
+        line: usize,
+        /// What is missing.
+        key: &'static str,
+    },
     /// The name cannot become an element's name.
     #[error("{file}: name {name:?} must consist of lower-case letters, digits and _")]
     Name {
@@ -110,23 +158,46 @@ pub enum ManifestError {
 }
 
 impl Manifest {
-    /// Reads one manifest.
-    pub fn read(file: &Path) -> Result<Self, ManifestError> {
+    /// Reads a file: one decoder, or several.
+    pub fn read(file: &Path) -> Result<Vec<Self>, ManifestError> {
         let text = std::fs::read_to_string(file).map_err(|source| ManifestError::Unreadable {
             file: file.into(),
             source,
         })?;
-        let mut manifest: Self = toml::from_str(&text).map_err(|source| ManifestError::Syntax {
+        let mut shared: Keys = toml::from_str(&text).map_err(|source| ManifestError::Syntax {
             file: file.into(),
             source: source.into(),
         })?;
-        manifest.file = file.into();
+        let decoders = std::mem::take(&mut shared.decoder);
+        let tables: Vec<_> = match decoders.is_empty() {
+            true => vec![(1, Keys::default())],
+            false => {
+                let line = |start: usize| text[..start].matches('\n').count() + 1;
+                let tables = decoders.into_iter();
+                let tables = tables.map(|table| (line(table.span().start), table.into_inner()));
+                tables.collect()
+            }
+        };
+        let complete = |(line, keys): (usize, Keys)| {
+            let manifest =
+                keys.complete(&shared, file)
+                    .map_err(|key| ManifestError::Incomplete {
+                        file: file.into(),
+                        line,
+                        key,
+                    })?;
+            manifest.check()
+        };
+        tables.into_iter().map(complete).collect()
+    }
+
+    fn check(self) -> Result<Self, ManifestError> {
         let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-        if manifest.name.is_empty() || !manifest.name.chars().all(allowed) {
-            let (file, name) = (file.into(), manifest.name);
+        if self.name.is_empty() || !self.name.chars().all(allowed) {
+            let (file, name) = (self.file, self.name);
             return Err(ManifestError::Name { file, name });
         }
-        Ok(manifest)
+        Ok(self)
     }
 
     /// The sysroot it asks for: a name, or where the path leads.
@@ -182,7 +253,11 @@ pub fn discover() -> (Vec<Manifest>, Vec<ManifestError>) {
         files.sort();
         for file in files {
             match Manifest::read(&file) {
-                Ok(manifest) => drop(found.entry(manifest.name.clone()).or_insert(manifest)),
+                Ok(manifests) => {
+                    for manifest in manifests {
+                        found.entry(manifest.name.clone()).or_insert(manifest);
+                    }
+                }
                 Err(error) => errors.push(error),
             }
         }
@@ -197,7 +272,9 @@ mod tests {
     fn read(text: &str) -> Result<Manifest, ManifestError> {
         let file = tempfile::NamedTempFile::with_suffix(".toml").unwrap();
         std::fs::write(&file, text).unwrap();
-        Manifest::read(file.path())
+        let mut manifests = Manifest::read(file.path())?;
+        assert_eq!(manifests.len(), 1);
+        Ok(manifests.remove(0))
     }
 
     const MINIMAL: &str = r#"
@@ -237,5 +314,54 @@ mod tests {
         );
         let error = read(&MINIMAL.replace("\"x\"", "\"X y\"")).unwrap_err();
         assert!(matches!(error, ManifestError::Name { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_file_may_hold_several_decoders() {
+        let file = tempfile::NamedTempFile::with_suffix(".toml").unwrap();
+        let text = r#"
+            adapter = "libx"
+            library = "libx.so"
+            rank = "none"
+            options = { threads = "1", codec = "?" }
+            [[decoder]]
+            name = "x_one"
+            long-name = "One"
+            caps = "video/x-one"
+            options = { codec = "one" }
+            [[decoder]]
+            name = "x_two"
+            long-name = "Two"
+            caps = "video/x-two"
+            rank = "marginal"
+        "#;
+        std::fs::write(&file, text).unwrap();
+        let [one, two] = &Manifest::read(file.path()).unwrap()[..] else {
+            panic!("two decoders");
+        };
+        assert_eq!(
+            (one.element_name().as_str(), one.rank.number()),
+            ("iotdec_x_one", 0)
+        );
+        assert_eq!(
+            (
+                one.options["codec"].as_str(),
+                one.options["threads"].as_str()
+            ),
+            ("one", "1")
+        );
+        assert_eq!(
+            (two.library.as_path(), two.rank.number()),
+            (Path::new("libx.so"), 64)
+        );
+        std::fs::write(&file, text.replace("caps = \"video/x-two\"", "")).unwrap();
+        let error = Manifest::read(file.path()).unwrap_err().to_string();
+        assert!(error.contains("line 11 has no caps"), "{error}");
+        std::fs::write(&file, text.replace("rank = \"marginal\"", "rang = 1")).unwrap();
+        let error = Manifest::read(file.path()).unwrap_err().to_string();
+        assert!(
+            error.contains("rang") && error.contains("line 15"),
+            "{error}"
+        );
     }
 }

@@ -99,10 +99,15 @@ impl Listing {
             text += &self.table();
             text += &self.places();
         }
+        // Many decoders of one library have one problem.
+        let mut problems: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for entry in &self.decoders {
             if let Some(problem) = &entry.problem {
-                text += &format!("\n{} cannot run: {problem}\n", entry.name);
+                problems.entry(problem).or_default().push(&entry.name);
             }
+        }
+        for (problem, names) in problems {
+            text += &format!("\n{} cannot run: {problem}\n", several(&names));
         }
         for bad in &self.bad_manifests {
             let bad = bad.trim_end().replace('\n', "\n  ");
@@ -167,7 +172,7 @@ impl Listing {
             let of = if order > 1 && names.len() == runnable {
                 String::new()
             } else {
-                format!("  ({})", names.join(", "))
+                format!("  ({})", several(&names))
             };
             text += &format!("{what:<9} {path}{of}\n");
         }
@@ -216,6 +221,17 @@ impl Entry {
         let mut names: Vec<_> = caps.iter().map(|s| s.name().to_string()).collect();
         names.dedup();
         names.join(", ")
+    }
+}
+
+/// Names, or how many where that is too many to read.
+fn several(names: &[&str]) -> String {
+    const MOST: usize = 5;
+    match names {
+        [first, .., last] if names.len() > MOST => {
+            format!("{} decoders, {first} to {last}", names.len())
+        }
+        _ => names.join(", "),
     }
 }
 

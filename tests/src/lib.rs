@@ -8,6 +8,7 @@ pub mod crafted;
 pub mod display;
 pub mod downstream;
 pub mod environment;
+pub mod fetch;
 pub mod film;
 pub mod frames;
 pub mod native;

@@ -58,9 +58,12 @@ fn by_element(file: &Path, middle: &str, mut sum: Checksum) -> Result<String, St
 }
 
 fn by_library(file: &Path, middle: &str, manifest: &Path, sum: Checksum) -> Result<String, String> {
-    let manifest = Manifest::read(manifest).map_err(|error| error.to_string())?;
+    let manifests = Manifest::read(manifest).map_err(|error| error.to_string())?;
+    let [manifest] = &manifests[..] else {
+        return Err(format!("{} decoders in the manifest", manifests.len()));
+    };
     iotdec_tests::environment::prepare();
-    match native::checksum(&clips::packets_behind(file, middle), &manifest, sum) {
+    match native::checksum(&clips::packets_behind(file, middle), manifest, sum) {
         (0, _) => Err("no frames".to_owned()),
         (_, sum) => Ok(sum),
     }

@@ -1,0 +1,221 @@
+//! libavcodec: what its decoders make under emulation is what the native library makes.
+
+use gst::prelude::*;
+use iotdec_bridge::Manifest;
+use iotdec_tests::clips::{Codec, demuxer, is_understood, packets_behind};
+use iotdec_tests::environment::{self, sample};
+use iotdec_tests::frames::{Checksum, Frame};
+use iotdec_tests::pipeline::{Decoded, Playing, count, decode, decode_summing};
+use iotdec_tests::random::Random;
+use iotdec_tests::{exclusive, fetch, native, vectors};
+use std::path::Path;
+use std::sync::MutexGuard;
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(240);
+/// Luma samples of the vectors that are always tried; all are with IOTDEC_FULL=1.
+const SMALL: u64 = 2_000_000;
+
+/// The library is there, and no other test disturbs.
+fn prepared() -> MutexGuard<'static, ()> {
+    let turn = exclusive();
+    fetch::avcodec_sysroot();
+    environment::prepare();
+    turn
+}
+
+fn manifest(element: &str) -> Manifest {
+    let (manifests, errors) = iotdec_bridge::manifest::discover();
+    assert!(errors.is_empty(), "{errors:?}");
+    let found = manifests.into_iter().find(|m| m.element_name() == element);
+    found.unwrap_or_else(|| panic!("no manifest of {element}"))
+}
+
+fn element(codec: Codec) -> &'static str {
+    match codec {
+        Codec::H264 => "iotdec_avcodec_h264",
+        Codec::H265 => "iotdec_avcodec_h265",
+    }
+}
+
+/// What lies between a file and its decoder.
+fn parsed(file: &Path, codec: Codec) -> String {
+    format!("{}{} ! {}", demuxer(file), codec.parser(), codec.caps())
+}
+
+/// Nothing was copied, not by us and not by the guest.
+#[track_caller]
+fn assert_no_copies(decoded: &Decoded) {
+    let stats = decoded.stats.as_ref().expect("a decoder");
+    assert_eq!(count(stats, "frames-out"), decoded.frames.len() as u64);
+    assert_eq!(count(stats, "frames-copied"), 0, "{stats}");
+    assert_eq!(count(stats, "frames-copied-by-guest"), 0, "{stats}");
+}
+
+/// Decodes for a sink that understands where planes lie.
+fn decode_in_place(file: &Path, middle: &str, sum: &mut Checksum) -> Decoded {
+    let description = format!(
+        "filesrc location=\"{}\" ! {middle} ! appsink name=sink sync=false max-buffers=4",
+        file.display()
+    );
+    let mut playing = Playing::prepare(&description, LIMIT);
+    let pad = playing
+        .element("sink")
+        .static_pad("sink")
+        .expect("sinks have one");
+    pad.add_probe(gst::PadProbeType::QUERY_DOWNSTREAM, |_, info| {
+        let Some(gst::PadProbeData::Query(query)) = &mut info.data else {
+            return gst::PadProbeReturn::Ok;
+        };
+        let gst::QueryViewMut::Allocation(query) = query.view_mut() else {
+            return gst::PadProbeReturn::Ok;
+        };
+        query.add_allocation_meta::<gst_video::VideoMeta>(None);
+        gst::PadProbeReturn::Handled
+    });
+    playing.play();
+    let mut frames = Vec::new();
+    while let Some(sample) = playing.next_sample() {
+        frames.push(Frame::of(&sample, Some(sum)));
+    }
+    let stats = Some(playing.stats());
+    let end = playing.stop();
+    Decoded { frames, end, stats }
+}
+
+#[track_caller]
+fn as_the_native_library(name: &str, codec: Codec) {
+    let _turn = prepared();
+    let file = sample(name);
+    let front = parsed(&file, codec);
+    let mut sum = Checksum::md5();
+    let middle = format!("{front} ! {} name=decoder", element(codec));
+    let decoded = decode_in_place(&file, &middle, &mut sum);
+    decoded.end.assert_eos();
+    let packets = packets_behind(&file, &front);
+    let (frames, expected) = native::checksum(&packets, &manifest(element(codec)), Checksum::md5());
+    assert_eq!(decoded.frames.len() as u64, frames);
+    assert!(frames > 0 && frames == packets.len() as u64);
+    assert_eq!(sum.finish(), expected);
+    assert!(decoded.frames.iter().all(|frame| !frame.corrupted));
+    assert_no_copies(&decoded);
+}
+
+#[test]
+fn h264_is_decoded_as_by_the_native_library() {
+    as_the_native_library("yard-h264.mp4", Codec::H264);
+}
+
+#[test]
+fn h265_is_decoded_as_by_the_native_library() {
+    as_the_native_library("yard-h265.mp4", Codec::H265);
+}
+
+/// Where libavcodec's own pictures are not as published, ours are as the native ones.
+#[test]
+fn vectors_are_decoded_as_published() {
+    let _turn = prepared();
+    let Some(folder) = environment::vectors("vectors by libavcodec") else {
+        return;
+    };
+    let (mut tried, mut failed) = (0, Vec::new());
+    for vector in vectors::read(&folder) {
+        let wanted = environment::is_full() || (1..=SMALL).contains(&vector.effort);
+        if !wanted || !is_understood(&vector.file) || vector.checksum.is_none() {
+            continue;
+        }
+        let front = parsed(&vector.file, vector.codec);
+        let middle = format!("{front} ! {} name=decoder", element(vector.codec));
+        let new_sum = || match vector.is_sha1 {
+            true => Checksum::sha1(),
+            false => Checksum::md5(),
+        };
+        let mut sum = new_sum();
+        decode_summing(&vector.file, &middle, LIMIT, Some(&mut sum));
+        let sum = sum.finish();
+        tried += 1;
+        if Some(&sum) == vector.checksum.as_ref() {
+            continue;
+        }
+        let packets = packets_behind(&vector.file, &front);
+        let (frames, native) =
+            native::checksum(&packets, &manifest(element(vector.codec)), new_sum());
+        println!(
+            "{}: not as published, {frames} frames natively",
+            vector.name
+        );
+        if sum != native {
+            failed.push(vector.name);
+        }
+    }
+    println!("{tried} vectors");
+    assert!(tried > 20, "a table with H.264 and HEVC vectors");
+    assert!(
+        failed.is_empty(),
+        "not equal to the native library: {failed:#?}"
+    );
+}
+
+/// Nearly every picture of a damaged stream is shown, and those that are damaged are
+/// said to be.
+#[test]
+fn a_damaged_stream_shows_nearly_every_frame() {
+    const FRAMES: usize = 300;
+    const FLIPPED: usize = 400;
+    let _turn = prepared();
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = directory.path().join("clip.264");
+    let description = format!(
+        "videotestsrc num-buffers={FRAMES} pattern=ball \
+         ! video/x-raw,format=I420,width=320,height=192,framerate=25/1 \
+         ! x264enc speed-preset=fast key-int-max=60 bitrate=512 \
+         ! video/x-h264,stream-format=byte-stream ! filesink location=\"{}\"",
+        file.display()
+    );
+    let mut playing = Playing::start(&description, LIMIT);
+    playing.wait_for_end();
+    playing.stop().assert_eos();
+    let mut stream = std::fs::read(&file).expect("just made");
+    let mut random = Random(1);
+    // In the slices, behind their headers: the parser cuts the stream by these.
+    let starts: Vec<_> = stream
+        .windows(3)
+        .enumerate()
+        .filter(|(_, bytes)| *bytes == [0, 0, 1])
+        .map(|(at, _)| at)
+        .collect();
+    let is_spared = |at: usize| {
+        let start = starts.partition_point(|start| *start <= at + 3);
+        let distance = start
+            .checked_sub(1)
+            .map_or(0, |i| at.saturating_sub(starts[i]));
+        distance < 32 || at < 1000
+    };
+    let mut flipped = 0;
+    while flipped < FLIPPED {
+        let at = random.below(stream.len());
+        if !is_spared(at) {
+            stream[at] ^= 1 << random.below(8);
+            flipped += 1;
+        }
+    }
+    std::fs::write(&file, stream).expect("a writable file");
+    let middle = "h264parse ! iotdec_avcodec_h264 name=decoder";
+    let decoded = decode(&file, middle, LIMIT);
+    decoded.end.assert_eos();
+    let corrupted = decoded
+        .frames
+        .iter()
+        .filter(|frame| frame.corrupted)
+        .count();
+    println!(
+        "{} frames, {corrupted} of them damaged",
+        decoded.frames.len()
+    );
+    assert!(
+        decoded.frames.len() >= FRAMES - 1,
+        "{}",
+        decoded.frames.len()
+    );
+    assert!(corrupted > 0);
+}

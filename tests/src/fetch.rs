@@ -1,0 +1,23 @@
+//! Libraries that set-up fetches only when they are asked for.
+
+use crate::environment::root;
+use std::process::Command;
+use std::sync::Once;
+
+/// libavcodec for arm64, in a sysroot of its own. Call it before GStreamer looks for
+/// decoders.
+///
+/// # Panics
+/// If it is not there and cannot be fetched.
+pub fn avcodec_sysroot() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| run(&["setup/sysroot.sh", "avcodec"]));
+}
+
+#[track_caller]
+fn run(command: &[&str]) {
+    let (script, arguments) = command.split_first().expect("a script");
+    let status = Command::new(root().join(script)).args(arguments).status();
+    let status = status.unwrap_or_else(|error| panic!("{script}: {error}"));
+    assert!(status.success(), "{command:?}: {status}, see above");
+}
