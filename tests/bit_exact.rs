@@ -96,6 +96,16 @@ fn av1_webm() {
     made(Codec::Av1);
 }
 
+#[test]
+fn vp8_webm() {
+    made(Codec::Vp8);
+}
+
+#[test]
+fn vp9_webm() {
+    made(Codec::Vp9);
+}
+
 /// A sink that knows nothing of GstVideoMeta gets the visible samples and nothing
 /// between them.
 #[test]

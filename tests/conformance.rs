@@ -12,7 +12,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-const FOLDERS: [&str; 9] = [
+const FOLDERS: [&str; 10] = [
     "cros-codecs",
     "dav1d-test-data",
     "gen",
@@ -22,13 +22,14 @@ const FOLDERS: [&str; 9] = [
     "libvpl",
     "openh264",
     "real",
+    "vp8",
 ];
 /// Decoded at once.
 const PARALLEL: usize = 2;
 /// Luma samples of the vectors that are always tried; all are with IOTDEC_FULL=1.
 const SMALL: u64 = 16_000_000;
 /// Of folders with many that are alike, one in so many is always tried.
-const SAMPLED: [(&str, usize); 1] = [("dav1d-test-data", 25)];
+const SAMPLED: [(&str, usize); 2] = [("dav1d-test-data", 25), ("vp8", 6)];
 /// Tried always in spite of their size.
 const ALWAYS: [&str; 2] = ["gen/h264_720p_bp.264", "gen/h265_720p.265"];
 /// GStreamer 1.22 takes these for something else, or for nothing: they go through

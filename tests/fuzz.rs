@@ -14,9 +14,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// Damaged variants of each clip: 100 in all, 1000 with IOTDEC_FULL=1.
-const VARIANTS: usize = 20;
-const VARIANTS_FULL: usize = 200;
+/// Damaged variants of each clip: some 100 in all, or 1000 with IOTDEC_FULL=1.
+const VARIANTS: usize = 15;
+const VARIANTS_FULL: usize = 150;
 /// Of the inputs that dav1d's fuzzer found, one in so many is always tried.
 const SAMPLED: usize = 5;
 /// Packets of a clip that are kept.
@@ -40,7 +40,31 @@ struct Case {
 
 /// Through a parser and a decoder that are told what it is.
 fn directly(codec: Codec) -> String {
-    format!("{} ! {} name=decoder", codec.parser(), codec.decoder())
+    match codec {
+        Codec::Vp8 | Codec::Vp9 => as_it_is(codec),
+        _ => format!("{} ! {} name=decoder", codec.parser(), codec.decoder()),
+    }
+}
+
+/// Bytes of the header of an IVF file.
+const IVF_HEADER: usize = 32;
+
+/// The header of an IVF file: for 320 x 240, 25 frames a second.
+fn ivf_header(fourcc: &[u8; 4]) -> [u8; IVF_HEADER] {
+    let mut header = *b"DKIF\0\0\x20\0____\x40\x01\xf0\0\x19\0\0\0\x01\0\0\0\0\0\0\0\0\0\0\0";
+    header[8..12].copy_from_slice(fourcc);
+    header
+}
+
+/// Packets as an IVF file.
+fn ivf(fourcc: &[u8; 4], packets: &[Vec<u8>]) -> Vec<u8> {
+    let mut file = ivf_header(fourcc).to_vec();
+    for (time, packet) in (0u64..).zip(packets) {
+        file.extend((packet.len() as u32).to_le_bytes());
+        file.extend(time.to_le_bytes());
+        file.extend(packet);
+    }
+    file
 }
 
 /// Packets in an IVF file reach the decoder as they are, past any parser that would
@@ -90,11 +114,19 @@ fn clips(directory: &Path) -> Vec<(String, Codec, Vec<u8>)> {
         (sample("untimed-h264.264"), Codec::H264),
         (sample("yard-h265.265"), Codec::H265),
         (made(Codec::Av1), Codec::Av1),
+        (made(Codec::Vp8), Codec::Vp8),
+        (made(Codec::Vp9), Codec::Vp9),
     ];
     let beginning = |(file, codec): (PathBuf, Codec)| {
         let packets = clips::packets(&file, codec);
         let name = file.file_name().expect("a file").to_string_lossy();
-        (name.into_owned(), codec, packets[..PACKETS].concat())
+        let packets = &packets[..PACKETS.min(packets.len())];
+        let stream = match codec {
+            Codec::Vp8 => ivf(b"VP80", packets),
+            Codec::Vp9 => ivf(b"VP90", packets),
+            _ => packets.concat(),
+        };
+        (name.into_owned(), codec, stream)
     };
     files.into_iter().map(beginning).collect()
 }
@@ -105,9 +137,15 @@ fn damaged_clips(directory: &Path, variants: usize) -> Vec<Case> {
     for variant in 0..variants {
         for (index, (name, codec, stream)) in clips.iter().enumerate() {
             let mut random = Random((variant * clips.len() + index) as u64);
+            // Made to break decoders, not demuxers.
+            let header = match codec {
+                Codec::Vp8 | Codec::Vp9 => IVF_HEADER,
+                _ => 0,
+            };
+            let (header, rest) = stream.split_at(header);
             cases.push(Case {
                 name: format!("{name}, variant {variant}"),
-                stream: damage(stream.clone(), &mut random),
+                stream: [header, &damage(rest.to_vec(), &mut random)].concat(),
                 // Where it is to be found out what it is, and where it is known.
                 middle: match variant % 2 {
                     0 => "iotdec name=decoder".to_owned(),
@@ -132,11 +170,14 @@ fn found(folder: &Path) -> Vec<Case> {
         let middle = match path.extension().and_then(|e| e.to_str()) {
             Some("264") => directly(Codec::H264),
             Some("265") => directly(Codec::H265),
+            // What dav1d's fuzzer reads: IVF with a header of any content.
             None => {
-                // What dav1d's fuzzer reads: IVF with a header of any content.
-                let header = b"DKIF\0\0\x20\0AV01\x40\x01\xf0\0\x19\0\0\0\x01\0\0\0";
-                stream[..header.len()].copy_from_slice(header);
+                stream[..IVF_HEADER].copy_from_slice(&ivf_header(b"AV01"));
                 as_it_is(Codec::Av1)
+            }
+            Some("ivf") => {
+                stream[..IVF_HEADER].copy_from_slice(&ivf_header(b"VP80"));
+                as_it_is(Codec::Vp8)
             }
             _ => continue,
         };

@@ -18,7 +18,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 const STEP: Duration = Duration::from_secs(30);
 const CODECS: [Codec; 2] = [Codec::H264, Codec::H265];
 /// Of each adapter.
-const ALL_CODECS: [Codec; 3] = [Codec::H264, Codec::H265, Codec::Av1];
+const ALL_CODECS: [Codec; 5] = [Codec::H264, Codec::H265, Codec::Av1, Codec::Vp8, Codec::Vp9];
 
 /// How often to do what is done at random.
 fn times(few: usize, all: usize) -> usize {
@@ -107,7 +107,7 @@ fn random_flushing_seeks_show_no_stale_frame() {
         let descriptors = process::kinds_of_descriptors();
         let mut playing = Playing::start(&film.pipeline(), LIMIT * 5);
         playing.next_sample().expect("a first frame");
-        seek_around(&film, &mut playing, times(20, 350), 0);
+        seek_around(&film, &mut playing, times(20, 200), 0);
         assert_eq!(count(&playing.stats(), "worker-restarts"), 0);
         playing.stop().assert_eos();
         process::assert_no_children();

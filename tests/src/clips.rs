@@ -14,6 +14,10 @@ pub enum Codec {
     H265,
     /// Decoded by dav1d.
     Av1,
+    /// Decoded by libvpx.
+    Vp8,
+    /// Decoded by libvpx.
+    Vp9,
     /// MPEG-1 as well as MPEG-2; decoded by libmpeg2.
     Mpeg2,
     /// Also in motion; decoded by libjpeg-turbo.
@@ -27,6 +31,9 @@ impl Codec {
             Self::H264 => "h264parse",
             Self::H265 => "h265parse",
             Self::Av1 => "av1parse",
+            // There is none, and nothing to parse.
+            Self::Vp8 => "identity",
+            Self::Vp9 => "vp9parse",
             Self::Mpeg2 => "mpegvideoparse",
             Self::Jpeg => "jpegparse",
         }
@@ -38,6 +45,8 @@ impl Codec {
             Self::H264 => "iotdec_openh264",
             Self::H265 => "iotdec_de265",
             Self::Av1 => "iotdec_dav1d",
+            Self::Vp8 => "iotdec_vp8",
+            Self::Vp9 => "iotdec_vp9",
             Self::Mpeg2 => "iotdec_mpeg2",
             Self::Jpeg => "iotdec_turbojpeg",
         }
@@ -49,6 +58,8 @@ impl Codec {
             Self::H264 => "video/x-h264,stream-format=byte-stream,alignment=au",
             Self::H265 => "video/x-h265,stream-format=byte-stream,alignment=au",
             Self::Av1 => "video/x-av1,stream-format=obu-stream,alignment=tu",
+            Self::Vp8 => "video/x-vp8",
+            Self::Vp9 => "video/x-vp9,alignment=super-frame",
             Self::Mpeg2 => "video/mpeg,mpegversion=[1,2],systemstream=false,parsed=true",
             Self::Jpeg => "image/jpeg,parsed=true",
         }
@@ -154,6 +165,18 @@ pub fn encode_picture(
             ),
             "webm",
         ),
+        Codec::Vp8 => (
+            format!("vp8enc deadline=1 target-bitrate=256000 keyframe-max-dist={distance}"),
+            "webm",
+        ),
+        // With hidden frames, in packets with shown ones.
+        Codec::Vp9 => (
+            format!(
+                "vp9enc deadline=1 cpu-used=8 lag-in-frames=10 auto-alt-ref=true \
+                 target-bitrate=256000 keyframe-max-dist={distance}"
+            ),
+            "webm",
+        ),
         Codec::Mpeg2 => (
             format!(
                 "mpeg2enc format=3 bitrate=500 b-per-refframe=2 min-gop-size={distance} \
@@ -168,11 +191,11 @@ pub fn encode_picture(
         Codec::H264 | Codec::H265 => {
             format!("{} config-interval=-1 ! {}", codec.parser(), codec.caps())
         }
-        Codec::Av1 => format!("{} ! webmmux", codec.parser()),
+        Codec::Av1 | Codec::Vp8 | Codec::Vp9 => format!("{} ! webmmux", codec.parser()),
         Codec::Mpeg2 | Codec::Jpeg => codec.parser().to_owned(),
     };
     let file = directory.join(format!(
-        "made-{width}x{height}-{frames}-{distance}.{suffix}"
+        "made-{codec:?}-{width}x{height}-{frames}-{distance}.{suffix}"
     ));
     let description = format!(
         "videotestsrc num-buffers={frames} {properties} \

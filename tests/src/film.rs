@@ -66,6 +66,17 @@ impl Film {
                 ),
                 "webmmux",
             ),
+            Codec::Vp8 => (
+                format!("vp8enc deadline=1 target-bitrate=512000 keyframe-max-dist={distance}"),
+                "webmmux",
+            ),
+            Codec::Vp9 => (
+                format!(
+                    "vp9enc deadline=1 cpu-used=8 target-bitrate=512000 \
+                     keyframe-max-dist={distance}"
+                ),
+                "webmmux",
+            ),
             other => panic!("no film in {other:?}"),
         };
         let suffix = muxer.trim_end_matches("mux");

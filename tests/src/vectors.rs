@@ -45,6 +45,8 @@ fn row(folder: &Path, line: &str) -> Option<Vector> {
         "h264" => Codec::H264,
         "hevc" => Codec::H265,
         "av1" => Codec::Av1,
+        "vp8" => Codec::Vp8,
+        "vp9" => Codec::Vp9,
         _ if name.starts_with("dav1d-test-data/") => Codec::Av1,
         "mjpeg" => Codec::Jpeg,
         "mpeg2video" => Codec::Mpeg2,

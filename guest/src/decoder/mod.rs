@@ -11,7 +11,9 @@ mod libavcodec;
 mod libde265;
 mod mpeg2;
 mod openh264;
+mod shape;
 mod turbojpeg;
+mod vpx;
 
 use crate::library::Library;
 use crate::slots::{Lease, SlotPool};
@@ -27,6 +29,7 @@ const ADAPTERS: &[Adapter] = &[
     mpeg2::ADAPTER,
     openh264::ADAPTER,
     turbojpeg::ADAPTER,
+    vpx::ADAPTER,
 ];
 
 /// A kind of decoder library.
