@@ -205,7 +205,7 @@ pub fn stream_time(sample: &gst::Sample) -> gst::ClockTime {
 }
 
 /// When a sample's segment begins, in stream time.
-fn start_time(sample: &gst::Sample) -> gst::ClockTime {
+pub fn start_time(sample: &gst::Sample) -> gst::ClockTime {
     let segment = sample.segment().expect("samples have segments");
     let segment = segment.downcast_ref::<gst::ClockTime>().expect("in time");
     let time = segment.to_stream_time(segment.start());

@@ -47,6 +47,8 @@ pub(super) struct Candidate {
     pub(super) is_key: bool,
     /// What the segment asks for.
     pub(super) segment: gst::SegmentFlags,
+    /// How fast it is played; backwards if negative.
+    pub(super) rate: f64,
 }
 
 /// How punctual the sink finds the frames.
@@ -100,7 +102,11 @@ impl Qos {
             return Verdict::Skip;
         }
         let predicted = gst::SegmentFlags::TRICKMODE_FORWARD_PREDICTED;
-        if slack < 0 || frame.segment.contains(predicted) {
+        let is_fast = frame.rate.abs() > 1.0;
+        if slack < 0
+            || frame.segment.contains(predicted)
+            || is_fast && frame.segment.contains(gst::SegmentFlags::TRICKMODE)
+        {
             return Verdict::MaySkip;
         }
         Verdict::Decode
@@ -160,6 +166,7 @@ impl ForeignDecoder {
             takes: lock(&self.progress).backlog(),
             is_key: frame.flags().contains(VideoCodecFrameFlags::SYNC_POINT),
             segment: segment.flags(),
+            rate: segment.rate(),
         };
         let number = frame.system_frame_number();
         let mut qos = lock(&self.qos);
@@ -198,6 +205,7 @@ mod tests {
             takes: Duration::from_millis(takes_ms),
             is_key,
             segment: gst::SegmentFlags::empty(),
+            rate: 1.0,
         }
     }
 
