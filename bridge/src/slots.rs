@@ -136,6 +136,12 @@ impl SlotPool {
     /// How many frames downstream holds in ordinary operation.
     pub(crate) fn set_downstream_need(&self, frames: usize) {
         self.downstream.store(frames, Ordering::Relaxed);
+        let mut state = self.lock();
+        // Before the first request it is not known what a slot is.
+        if state.wanted.1 > 0 {
+            state.wanted.1 = state.wanted.1.max(self.ordinary(state.depth));
+            self.due.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Where memory for slots comes from; those of another source are given up.

@@ -193,15 +193,17 @@ mod imp {
     }
 }
 
-/// A pool of ordinary memory whose rows begin at multiples of `bytes`.
-pub fn aligned_pool(bytes: u32) -> gst::BufferPool {
+/// A pool of ordinary memory for I420 frames whose rows begin at multiples of `bytes`.
+pub fn aligned_pool(bytes: u32, (width, height): (u32, u32)) -> gst::BufferPool {
     let pool = gst_video::VideoBufferPool::new();
+    let info = VideoInfo::builder(gst_video::VideoFormat::I420, width, height).build();
+    let info = info.expect("a size that can be");
     let mut config = pool.config();
-    config.set_params(None, 0, 0, 0);
+    let caps = info.to_caps().expect("a size that can be");
+    config.set_params(Some(&caps), info.size() as u32, 0, 0);
     config.add_option(gst_video::BUFFER_POOL_OPTION_VIDEO_META);
     config.add_option(gst_video::BUFFER_POOL_OPTION_VIDEO_ALIGNMENT);
     config.set_video_alignment(&VideoAlignment::new(0, 0, 0, 0, &[bytes - 1; 4]));
-    // Without caps it is not accepted as a whole, but kept for whoever completes it.
-    let _ = pool.set_config(config);
+    pool.set_config(config).expect("an alignment that can be");
     pool.upcast()
 }

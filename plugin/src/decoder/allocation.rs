@@ -59,7 +59,7 @@ impl Downstream {
         if self.wl_shm {
             return is_default || is_without_gaps(picture);
         }
-        is_default || self.video_meta && is_aligned(picture, &self.alignment)
+        (is_default || self.video_meta) && is_aligned(picture, &self.alignment)
     }
 }
 
