@@ -15,6 +15,9 @@ use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+/// Refused packets that are remembered: more than frames wait for their pictures.
+const MOST_REFUSED: usize = 64;
+
 /// The base class's description of the input.
 type InputState = VideoCodecState<'static, Readable>;
 
@@ -65,6 +68,14 @@ impl Output {
     pub(super) fn is_done(&self, number: u32) -> bool {
         self.newest_done
             .is_some_and(|newest| !is_before(newest, number))
+    }
+
+    /// Notes that the decoder complained about a packet.
+    fn note_refused(&mut self, number: u32) {
+        if self.refused.len() == MOST_REFUSED {
+            self.refused.pop_front();
+        }
+        self.refused.push_back(number);
     }
 
     /// Frames a second: as negotiated, or `fallback`.
@@ -126,7 +137,7 @@ impl ForeignDecoder {
         let mut output = lock(&self.output);
         output.newest_done = Some(number);
         if done.error != 0 {
-            output.refused.push_back(number);
+            output.note_refused(number);
         }
         let no_picture = done.flags & done_flags::NO_PICTURE != 0;
         let delay = match no_picture {
