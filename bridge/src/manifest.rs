@@ -4,11 +4,19 @@
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::env;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use toml::Spanned;
 
 /// Directories that are searched before all others, separated by colons.
 pub const PATH_VARIABLE: &str = "IOTDEC_DECODER_PATH";
+
+/// Bytes that a manifest may have. What is larger is none, and would only take time
+/// from every GStreamer program that starts.
+const MOST_BYTES: u64 = 64 << 10;
+/// Letters that a name may have; elements' names are read by people.
+const LONGEST_NAME: usize = 64;
 
 /// One decoder: which library, how to talk to it, and what it decodes.
 #[derive(Clone, Debug)]
@@ -35,17 +43,28 @@ pub struct Manifest {
     pub options: BTreeMap<String, String>,
     /// The file this was read from.
     pub file: PathBuf,
+    /// Where in it things are.
+    pub lines: Lines,
+}
+
+/// Lines of a manifest, counted from 1, for messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lines {
+    /// Of the name.
+    pub name: usize,
+    /// Of the caps.
+    pub caps: usize,
 }
 
 /// A manifest's file: a decoder's keys, or those that its `[[decoder]]` tables share.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 struct Keys {
-    name: Option<String>,
+    name: Option<Spanned<String>>,
     long_name: Option<String>,
     adapter: Option<String>,
     library: Option<PathBuf>,
-    caps: Option<String>,
+    caps: Option<Spanned<String>>,
     rank: Option<Rank>,
     sysroot: Option<PathBuf>,
     cpu: Option<String>,
@@ -56,23 +75,35 @@ struct Keys {
 impl Keys {
     /// The decoder that these keys describe together with the shared ones; the name
     /// of the first key that is missing, if one is.
-    fn complete(self, shared: &Self, file: &Path) -> Result<Manifest, &'static str> {
+    fn complete(
+        self,
+        shared: &Self,
+        (file, text): (&Path, &str),
+    ) -> Result<Manifest, &'static str> {
+        let line = |value: &Spanned<String>| line_of(text, value.span().start);
+        let name = self.name.or(shared.name.clone()).ok_or("name")?;
+        let caps = self.caps.or(shared.caps.clone()).ok_or("caps")?;
+        let lines = Lines {
+            name: line(&name),
+            caps: line(&caps),
+        };
         let mut options = shared.options.clone();
         options.extend(self.options);
         Ok(Manifest {
-            name: self.name.or(shared.name.clone()).ok_or("name")?,
+            name: name.into_inner(),
             long_name: self
                 .long_name
                 .or(shared.long_name.clone())
                 .ok_or("long-name")?,
             adapter: self.adapter.or(shared.adapter.clone()).ok_or("adapter")?,
             library: self.library.or(shared.library.clone()).ok_or("library")?,
-            caps: self.caps.or(shared.caps.clone()).ok_or("caps")?,
+            caps: caps.into_inner(),
             rank: self.rank.or(shared.rank).unwrap_or_default(),
             sysroot: self.sysroot.or(shared.sysroot.clone()),
             cpu: self.cpu.or(shared.cpu.clone()),
             options,
             file: file.into(),
+            lines,
         })
     }
 }
@@ -147,23 +178,36 @@ pub enum ManifestError {
         /// What is missing.
         key: &'static str,
     },
-    /// The name cannot become an element's name.
-    #[error("{file}: name {name:?} must consist of lower-case letters, digits and _")]
-    Name {
+    /// A value that cannot be used.
+    #[error("{}, line {line}: {text}", file.display())]
+    Value {
         /// The manifest.
         file: PathBuf,
-        /// The name in it.
-        name: String,
+        /// Where in it.
+        line: usize,
+        /// What is wrong.
+        text: String,
+    },
+    /// Its directory has another of that name, which counts.
+    #[error(
+        "{}, line {line}: {} has a decoder of that name already",
+        file.display(),
+        other.display()
+    )]
+    Duplicate {
+        /// The manifest.
+        file: PathBuf,
+        /// Where its name is.
+        line: usize,
+        /// The other one.
+        other: PathBuf,
     },
 }
 
 impl Manifest {
     /// Reads a file: one decoder, or several.
     pub fn read(file: &Path) -> Result<Vec<Self>, ManifestError> {
-        let text = std::fs::read_to_string(file).map_err(|source| ManifestError::Unreadable {
-            file: file.into(),
-            source,
-        })?;
+        let text = read(file)?;
         let mut shared: Keys = toml::from_str(&text).map_err(|source| ManifestError::Syntax {
             file: file.into(),
             source: source.into(),
@@ -172,15 +216,16 @@ impl Manifest {
         let tables: Vec<_> = match decoders.is_empty() {
             true => vec![(1, Keys::default())],
             false => {
-                let line = |start: usize| text[..start].matches('\n').count() + 1;
+                let line = |table: &Spanned<Keys>| line_of(&text, table.span().start);
                 let tables = decoders.into_iter();
-                let tables = tables.map(|table| (line(table.span().start), table.into_inner()));
-                tables.collect()
+                tables
+                    .map(|table| (line(&table), table.into_inner()))
+                    .collect()
             }
         };
         let complete = |(line, keys): (usize, Keys)| {
             let manifest =
-                keys.complete(&shared, file)
+                keys.complete(&shared, (file, &text))
                     .map_err(|key| ManifestError::Incomplete {
                         file: file.into(),
                         line,
@@ -193,11 +238,19 @@ impl Manifest {
 
     fn check(self) -> Result<Self, ManifestError> {
         let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-        if self.name.is_empty() || !self.name.chars().all(allowed) {
-            let (file, name) = (self.file, self.name);
-            return Err(ManifestError::Name { file, name });
+        let name = &self.name;
+        if (1..=LONGEST_NAME).contains(&name.len()) && name.chars().all(allowed) {
+            return Ok(self);
         }
-        Ok(self)
+        let name: String = name.chars().take(LONGEST_NAME).collect();
+        Err(ManifestError::Value {
+            file: self.file,
+            line: self.lines.name,
+            text: format!(
+                "name {name:?} must consist of 1 to {LONGEST_NAME} lower-case letters, digits \
+                 and _"
+            ),
+        })
     }
 
     /// The sysroot it asks for: a name, or where the path leads.
@@ -243,26 +296,69 @@ pub fn search_path() -> Vec<PathBuf> {
 /// Every manifest on the search path, sorted by name, and what was wrong with
 /// the others. Of two with one name, the one in the earlier directory counts.
 pub fn discover() -> (Vec<Manifest>, Vec<ManifestError>) {
-    let (mut found, mut errors) = (BTreeMap::new(), Vec::new());
+    let (mut found, mut errors) = (BTreeMap::<String, Manifest>::new(), Vec::new());
     for directory in search_path() {
-        let Ok(entries) = std::fs::read_dir(&directory) else {
+        let Ok(entries) = fs::read_dir(&directory) else {
             continue; // Directories on the path need not exist.
         };
         let mut files: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
         files.retain(|file| file.extension().is_some_and(|e| e == "toml"));
         files.sort();
         for file in files {
-            match Manifest::read(&file) {
-                Ok(manifests) => {
-                    for manifest in manifests {
-                        found.entry(manifest.name.clone()).or_insert(manifest);
+            let manifests = Manifest::read(&file).unwrap_or_else(|error| {
+                errors.push(error);
+                Vec::new()
+            });
+            for manifest in manifests {
+                match found.get(&manifest.name) {
+                    // Who put it there cannot have wanted both.
+                    Some(other) if other.file.parent() == file.parent() => {
+                        errors.push(ManifestError::Duplicate {
+                            line: manifest.lines.name,
+                            other: other.file.clone(),
+                            file: file.clone(),
+                        });
                     }
+                    // That is how a user replaces one.
+                    Some(_) => {}
+                    None => drop(found.insert(manifest.name.clone(), manifest)),
                 }
-                Err(error) => errors.push(error),
             }
         }
     }
     (found.into_values().collect(), errors)
+}
+
+/// The text of a manifest. A regular file: to open a pipe would wait for a writer.
+fn read(file: &Path) -> Result<String, ManifestError> {
+    let unreadable = |source| ManifestError::Unreadable {
+        file: file.into(),
+        source,
+    };
+    let refused = |line, text: &str| ManifestError::Value {
+        file: file.into(),
+        line,
+        text: text.to_owned(),
+    };
+    if !fs::metadata(file).map_err(unreadable)?.is_file() {
+        return Err(unreadable(io::Error::other("not a file")));
+    }
+    let mut bytes = Vec::new();
+    let opened = File::open(file).map_err(unreadable)?;
+    let all = opened.take(MOST_BYTES + 1).read_to_end(&mut bytes);
+    if all.map_err(unreadable)? as u64 > MOST_BYTES {
+        return Err(refused(1, "not a manifest: more than 64 KiB"));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + valid.iter().filter(|byte| **byte == b'\n').count();
+        refused(line, "not UTF-8")
+    })
+}
+
+/// In which line a byte of a text is, counted from 1.
+fn line_of(text: &str, at: usize) -> usize {
+    text[..at].matches('\n').count() + 1
 }
 
 #[cfg(test)]
@@ -313,7 +409,30 @@ mod tests {
             "{error}"
         );
         let error = read(&MINIMAL.replace("\"x\"", "\"X y\"")).unwrap_err();
-        assert!(matches!(error, ManifestError::Name { .. }), "{error}");
+        assert!(
+            error.to_string().contains("line 2: name \"X y\""),
+            "{error}"
+        );
+        let long = read(&MINIMAL.replace("\"x\"", &format!("\"{}\"", "x".repeat(65))));
+        assert!(long.unwrap_err().to_string().contains("line 2"));
+    }
+
+    #[test]
+    fn what_is_no_text_is_no_manifest() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("x.toml");
+        let error = |content: &[u8]| {
+            std::fs::write(&file, content).unwrap();
+            Manifest::read(&file).unwrap_err().to_string()
+        };
+        let latin = error(b"name = \"x\"\nlong-name = \"Caf\xe9\"\n");
+        assert!(latin.ends_with("x.toml, line 2: not UTF-8"), "{latin}");
+        let huge = error(&vec![b'#'; 1 << 20]);
+        assert!(huge.contains("64 KiB"), "{huge}");
+        std::fs::remove_file(&file).unwrap();
+        std::fs::create_dir(&file).unwrap();
+        let error = Manifest::read(&file).unwrap_err().to_string();
+        assert!(error.ends_with("not a file"), "{error}");
     }
 
     #[test]

@@ -71,8 +71,8 @@ impl Listing {
             if gst::Caps::from_str(&manifest.caps).is_err() {
                 let file = manifest.file.display();
                 bad_manifests.push(format!(
-                    "{file}: caps {:?} are not in GStreamer's notation",
-                    manifest.caps
+                    "{file}, line {}: caps {:?} are not in GStreamer's notation",
+                    manifest.lines.caps, manifest.caps
                 ));
                 continue;
             }

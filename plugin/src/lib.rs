@@ -40,7 +40,16 @@ fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     register::watch_libraries(plugin, &manifests);
     let mut resolver = Resolver::default();
     for manifest in manifests {
-        register::decoder(plugin, manifest, &mut resolver)?;
+        let (file, line) = (manifest.file.clone(), manifest.lines.caps);
+        // One that makes no element is no reason to do without the others.
+        if let Err(error) = register::decoder(plugin, manifest, &mut resolver) {
+            let file = file.display();
+            gst::warning!(
+                CAT,
+                "Manifest ignored: {file}, line {line}: {}",
+                error.message
+            );
+        }
     }
     typefind::register(plugin)?;
     decodebin::register(plugin)

@@ -92,21 +92,18 @@ pub(crate) fn watch_libraries(plugin: &gst::Plugin, manifests: &[Manifest]) {
 }
 
 /// Registers the element of one manifest. One that cannot work here is registered
-/// too, so that it can tell why, but never autoplugged. A manifest that makes no
-/// element is a warning.
+/// too, so that it can tell why, but never autoplugged.
 pub(crate) fn decoder(
     plugin: &gst::Plugin,
     manifest: Manifest,
     resolver: &mut Resolver,
 ) -> Result<(), glib::BoolError> {
-    let caps = match gst::Caps::from_str(&manifest.caps) {
-        Ok(caps) => caps,
-        Err(_) => {
-            let file = manifest.file.display();
-            gst::warning!(CAT, "{file}: caps {:?} cannot be parsed", manifest.caps);
-            return Ok(());
-        }
-    };
+    let caps = gst::Caps::from_str(&manifest.caps)
+        .map_err(|_| glib::bool_error!("caps {:?} cannot be parsed", manifest.caps))?;
+    if caps.is_any() || caps.is_empty() {
+        // It would be tried for everything there is.
+        return Err(glib::bool_error!("caps {:?} name no format", manifest.caps));
+    }
     let rank = match resolver.resolve(&manifest, &Overrides::default()) {
         Ok(_) => manifest.rank.number(),
         Err(error) => {
