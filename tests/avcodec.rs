@@ -36,6 +36,8 @@ fn element(codec: Codec) -> &'static str {
         Codec::H264 => "iotdec_avcodec_h264",
         Codec::H265 => "iotdec_avcodec_h265",
         Codec::Av1 => "iotdec_avcodec_av1",
+        Codec::Vp8 => "iotdec_avcodec_vp8",
+        Codec::Vp9 => "iotdec_avcodec_vp9",
         Codec::Mpeg2 => "iotdec_avcodec_mpeg2",
         Codec::Jpeg => "iotdec_avcodec_mjpeg",
     }
