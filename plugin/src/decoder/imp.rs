@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use super::gather::Gather;
 use super::output::Output;
-use super::qos::Qos;
+use super::qos::{DecodeTime, Qos};
 use super::session::Session;
 use super::submit::Input;
 
@@ -62,26 +62,19 @@ pub(super) struct Progress {
     pub(super) drain_serial: u32,
     /// Packets that were sent and not yet decoded.
     pub(super) in_flight: usize,
-    /// What decoding a packet takes, averaged over the last ones.
-    decode_time: Duration,
+    decode_time: DecodeTime,
 }
 
 impl Progress {
-    /// Weight of what was known against a new decode time.
-    const INERTIA: u32 = 15;
-
     /// A packet was decoded.
     pub(super) fn decoded_in(&mut self, time: Duration) {
         self.in_flight = self.in_flight.saturating_sub(1);
-        self.decode_time = match self.decode_time {
-            Duration::ZERO => time,
-            known => (known * Self::INERTIA + time) / (Self::INERTIA + 1),
-        };
+        self.decode_time.note(time);
     }
 
     /// Time until a packet that is sent at this moment is decoded.
     pub(super) fn backlog(&self) -> Duration {
-        self.decode_time * (self.in_flight as u32 + 1)
+        self.decode_time.typical() * (self.in_flight as u32 + 1)
     }
 }
 
@@ -92,7 +85,7 @@ impl Default for Progress {
             drained: 0,
             drain_serial: 0,
             in_flight: 0,
-            decode_time: Duration::ZERO,
+            decode_time: DecodeTime::default(),
         }
     }
 }

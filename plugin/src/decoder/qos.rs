@@ -51,6 +51,35 @@ pub(super) struct Candidate {
     pub(super) rate: f64,
 }
 
+/// What decoding a packet takes: the median of the last ones, and nothing before there
+/// are some. The first ones of a process also pay for the translation of the decoder's
+/// code, ten times and more what the others take.
+#[derive(Debug, Default)]
+pub(super) struct DecodeTime {
+    last: VecDeque<Duration>,
+}
+
+impl DecodeTime {
+    const KEPT: usize = 16;
+    const ENOUGH: usize = Self::KEPT / 2;
+
+    pub(super) fn note(&mut self, time: Duration) {
+        if self.last.len() == Self::KEPT {
+            self.last.pop_front();
+        }
+        self.last.push_back(time);
+    }
+
+    pub(super) fn typical(&self) -> Duration {
+        if self.last.len() < Self::ENOUGH {
+            return Duration::ZERO;
+        }
+        let mut sorted: Vec<_> = self.last.iter().copied().collect();
+        sorted.sort_unstable();
+        sorted[sorted.len() / 2]
+    }
+}
+
 /// How punctual the sink finds the frames.
 #[derive(Debug, Default)]
 pub(super) struct Qos {
@@ -207,6 +236,23 @@ mod tests {
             segment: gst::SegmentFlags::empty(),
             rate: 1.0,
         }
+    }
+
+    #[test]
+    fn a_slow_start_makes_no_slow_decoder() {
+        let mut times = DecodeTime::default();
+        for slow in [300, 80] {
+            times.note(Duration::from_millis(slow));
+            assert_eq!(times.typical(), Duration::ZERO, "too little is known");
+        }
+        for _ in 0..DecodeTime::ENOUGH {
+            times.note(Duration::from_millis(3));
+        }
+        assert_eq!(times.typical(), Duration::from_millis(3));
+        for _ in 0..DecodeTime::KEPT {
+            times.note(Duration::from_millis(70));
+        }
+        assert_eq!(times.typical(), Duration::from_millis(70));
     }
 
     const LATE: i64 = 50_000_000;
