@@ -63,7 +63,7 @@ def run_fluster(work: Path, suite: str, names: list[str]) -> dict:
 
 
 def section(codec: str, names: tuple, results: dict) -> tuple[str, list[str], list[int]]:
-    """A table of one codec and one manifest, what iotdec spoils in it, and how many each decoder passes."""
+    """A table of one codec and one of iotdec's decoders, what iotdec spoils in it, and how many each decoder passes."""
     vectors = list(results[names[2]])
     word = {name: {v: results.get(name, {}).get(v, "Not run") for v in vectors} for name in names}
     passed = [sum(r == "Success" for r in word[name].values()) for name in names]
@@ -73,20 +73,27 @@ def section(codec: str, names: tuple, results: dict) -> tuple[str, list[str], li
     return "\n".join(lines) + "\n", spoilt, passed
 
 
+def fitting(codec: str) -> list[dict]:
+    """The decoders that take a codec."""
+    caps = suites.FORMATS[codec]
+    return [decoder for decoder in decoders.known() if not decoders.common_caps(decoder, caps).is_empty()]
+
+
 def main() -> None:
     vectors, work, table, *wanted = sys.argv[1:]
     vectors, work, table = Path(vectors), Path(work), Path(table)
     codecs = wanted or list(suites.FORMATS)
     suites.write(vectors, work, codecs)
     totals = ["| codec | vectors | native element | native library | iotdec |", "|---|---|---|---|---|"]
-    sections, spoilt = [], []
+    sections, spoilt, absent = [], [], []
     for codec, rows in suites.read(vectors).items():
         if codec not in codecs:
             continue
-        for manifest in decoders.manifests():
-            if decoders.common_caps(manifest, suites.FORMATS[codec]).is_empty():
+        for decoder in fitting(codec):
+            if decoder["problem"]:
+                absent.append(f"{codec}: {decoder['element']} cannot run: {decoder['problem']}")
                 continue
-            names = decoders.register(codec, manifest)
+            names = decoders.register(codec, decoder)
             results = run_fluster(work, suites.suite_name(codec), list(names))
             text, lost, passed = section(codec, names, results)
             sections.append(text)
@@ -96,9 +103,9 @@ def main() -> None:
     if not sections:
         raise SystemExit("no decoder for any of these vectors")
     verdict = f"Passed by the native library, not by iotdec: **{len(spoilt)}**."
-    print("\n".join([*totals, "", verdict, *spoilt]))
+    print("\n".join([*totals, "", verdict, *spoilt, *absent]))
     if not wanted:
-        lines = [*totals, "", verdict, *(f"* {name}" for name in spoilt), "", *sections]
+        lines = [*totals, "", verdict, *(f"* {name}" for name in [*spoilt, *absent]), "", *sections]
         table.write_text(INTRODUCTION + "\n".join(lines))
     if spoilt:
         raise SystemExit(1)

@@ -1,10 +1,9 @@
-"""Decoders as fluster runs them: for each manifest, GStreamer's native element, the native build of the
-manifest's library, and iotdec. The program frame-checksum does the work."""
+"""Decoders as fluster runs them: for each decoder of iotdec, GStreamer's native element, the native build of the
+same library, and iotdec itself. The program frame-checksum does the work."""
 
+import json
 import os
 import subprocess
-import tomllib
-from pathlib import Path
 
 import gi
 
@@ -65,15 +64,15 @@ class NativeElement(Run):
 
 
 class NativeLibrary(Run):
-    """The amd64 build of a manifest's library, on the packets that its element would get."""
+    """The amd64 build of a decoder's library, on the packets that its element would get."""
 
-    def __init__(self, name: str, manifest: dict, format: Format):
-        super().__init__(f"native-{name}", format)
-        self.manifest = manifest
-        self.caps = common_caps(manifest, format).to_string()
+    def __init__(self, decoder: dict, format: Format):
+        super().__init__(f"native-{decoder['name']}", format)
+        self.decoder = decoder["name"]
+        self.caps = common_caps(decoder, format).get_structure(0).to_string()
 
     def arguments(self, file):
-        return ["library", f"{self.parser(file)} ! {self.caps}", self.manifest["file"]]
+        return ["library", f'{self.parser(file)} ! capsfilter caps="{self.caps}"', self.decoder]
 
 
 class Iotdec(Run):
@@ -89,29 +88,26 @@ class Iotdec(Run):
         return ["element", f"iotdec decoder={self.decoder}"]
 
 
-def manifests() -> list[dict]:
-    """The manifests of this tree."""
-    found = []
-    for directory in os.environ["IOTDEC_DECODER_PATH"].split(":"):
-        for file in sorted(Path(directory).glob("*.toml")):
-            found.append({**tomllib.loads(file.read_text()), "file": str(file)})
-    return found
+def known() -> list[dict]:
+    """The decoders of this tree, as the command iotdec lists them."""
+    listed = subprocess.run(["iotdec", "list", "--json"], check=True, capture_output=True, text=True)
+    return json.loads(listed.stdout)["decoders"]
 
 
-def common_caps(manifest: dict, format: Format) -> Gst.Caps:
-    """What a manifest's decoder takes of a format; empty if it is not for that."""
-    return Gst.Caps.from_string(manifest["caps"]).intersect(Gst.Caps.from_string(format.caps))
+def common_caps(decoder: dict, format: Format) -> Gst.Caps:
+    """What a decoder takes of a format; empty if it is not for that."""
+    return Gst.Caps.from_string(decoder["caps"]).intersect(Gst.Caps.from_string(format.caps))
 
 
-def register(codec: str, manifest: dict) -> tuple[str, str, str]:
-    """Makes a manifest's three ways to decode a codec known to fluster; their names, in the table's order."""
+def register(codec: str, decoder: dict) -> tuple[str, str, str]:
+    """Makes the three ways to decode a codec known to fluster; their names, in the table's order."""
     format = FORMATS[codec]
-    element = format.native.get(manifest["adapter"], format.native[""])
+    element = format.native.get(decoder["adapter"], format.native[""])
     ways = [
         NativeElement(element, format),
-        NativeLibrary(manifest["name"], manifest, format),
-        Iotdec(manifest["name"], format),
+        NativeLibrary(decoder, format),
+        Iotdec(decoder["name"], format),
     ]
-    known = {(decoder.name, decoder.codec) for decoder in DECODERS}
-    DECODERS.extend(way for way in ways if (way.name, way.codec) not in known)
+    there = {(way.name, way.codec) for way in DECODERS}
+    DECODERS.extend(way for way in ways if (way.name, way.codec) not in there)
     return tuple(way.name for way in ways)

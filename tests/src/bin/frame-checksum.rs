@@ -1,13 +1,12 @@
 //! The checksum over all frames of a file, for programs that compare decoders:
 //!
 //!     frame-checksum md5|sha1 FILE element MIDDLE
-//!     frame-checksum md5|sha1 FILE library MIDDLE MANIFEST
+//!     frame-checksum md5|sha1 FILE library MIDDLE DECODER
 //!
 //! With `element`, MIDDLE is the part of a pipeline that makes frames of the file;
-//! with `library`, it makes packets, which the native build of the manifest's
-//! library decodes. Prints the sum over the visible samples, tightly packed.
+//! with `library`, it makes packets, which the native build of the library of
+//! iotdec's DECODER decodes. Prints the sum over the visible samples, tightly packed.
 
-use iotdec_bridge::Manifest;
 use iotdec_tests::frames::Checksum;
 use iotdec_tests::pipeline::decode_summing;
 use iotdec_tests::{clips, native};
@@ -28,9 +27,7 @@ fn main() -> ExitCode {
     };
     let result = match rest {
         [file, "element", middle] => by_element(Path::new(file), middle, sum),
-        [file, "library", middle, manifest] => {
-            by_library(Path::new(file), middle, Path::new(manifest), sum)
-        }
+        [file, "library", middle, decoder] => by_library(Path::new(file), middle, decoder, sum),
         _ => return usage(),
     };
     match result {
@@ -44,7 +41,7 @@ fn main() -> ExitCode {
 }
 
 fn usage() -> ExitCode {
-    eprintln!("usage: frame-checksum md5|sha1 FILE (element MIDDLE | library MIDDLE MANIFEST)");
+    eprintln!("usage: frame-checksum md5|sha1 FILE (element MIDDLE | library MIDDLE DECODER)");
     ExitCode::from(2)
 }
 
@@ -57,12 +54,11 @@ fn by_element(file: &Path, middle: &str, mut sum: Checksum) -> Result<String, St
     }
 }
 
-fn by_library(file: &Path, middle: &str, manifest: &Path, sum: Checksum) -> Result<String, String> {
-    let manifests = Manifest::read(manifest).map_err(|error| error.to_string())?;
-    let [manifest] = &manifests[..] else {
-        return Err(format!("{} decoders in the manifest", manifests.len()));
-    };
+fn by_library(file: &Path, middle: &str, decoder: &str, sum: Checksum) -> Result<String, String> {
     iotdec_tests::environment::prepare();
+    let (manifests, errors) = iotdec_bridge::manifest::discover();
+    let manifest = manifests.iter().find(|manifest| manifest.name == decoder);
+    let manifest = manifest.ok_or_else(|| format!("no decoder {decoder}: {errors:?}"))?;
     match native::checksum(&clips::packets_behind(file, middle), manifest, sum) {
         (0, _) => Err("no frames".to_owned()),
         (_, sum) => Ok(sum),
