@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 /// Bytes of one slot at most: an 8-bit 4:4:4 or a 16-bit 4:2:0 picture of
 /// 8192 x 8192.
 const MAX_SLOT_BYTES: u64 = 3 * 8192 * 8192;
+const PAGE: u64 = 4096;
 /// Bytes of all slots of a session at most. They become memory when the guest
 /// writes to them, so damaged headers cost address space only.
 const MAX_POOL_BYTES: u64 = 4 << 30;
@@ -177,6 +178,8 @@ impl SlotPool {
     /// may hold `depth`.
     pub(crate) fn provide(&self, size: u64, depth: u32) -> Result<(), SlotError> {
         let depth = depth as usize;
+        // Whole pages, which can become a dmabuf.
+        let size = size.checked_next_multiple_of(PAGE).unwrap_or(u64::MAX);
         if size == 0 || size > MAX_SLOT_BYTES || depth + SPARE > MAX_USABLE {
             let depth = depth as u32;
             return Err(SlotError::Excessive { size, depth });

@@ -10,6 +10,7 @@ mod register;
 mod settings;
 mod stats;
 mod typefind;
+mod udmabuf;
 
 use gst::glib;
 use iotdec_bridge::launch::Resolver;

@@ -7,6 +7,7 @@
 //! memory, which runs when the last reference goes, revives the memory instead
 //! of freeing it, and gives the slot back.
 
+use crate::udmabuf::Udmabuf;
 use gst::ffi;
 use gst::glib;
 use gst::glib::translate::{IntoGlib, ToGlibPtr};
@@ -20,12 +21,23 @@ static LEASE: Lazy<glib::Quark> = Lazy::new(|| glib::Quark::from_str("iotdec-lea
 
 static ALLOCATOR: Lazy<gst_allocators::FdAllocator> = Lazy::new(gst_allocators::FdAllocator::new);
 
-/// The first `size` bytes of a leased slot. When nobody holds the memory any more, the
-/// slot goes back to the guest. Read-only while the decoder may refer to it: that is
-/// looked up once, so a decoder that lets go later costs a writer a copy, no more.
-pub(crate) fn lend(lease: Lease, size: usize) -> Result<gst::Memory, glib::BoolError> {
-    let memory = match lease.memory().take::<gst::Memory>() {
+static DMABUF_ALLOCATOR: Lazy<gst_allocators::DmaBufAllocator> =
+    Lazy::new(gst_allocators::DmaBufAllocator::new);
+
+/// The first `size` bytes of a leased slot, as a dmabuf if so wished. When nobody holds
+/// the memory any more, the slot goes back to the guest. Read-only while the decoder may
+/// refer to it: that is looked up once, so a decoder that lets go later costs a writer a
+/// copy, no more.
+pub(crate) fn lend(
+    lease: Lease,
+    size: usize,
+    dmabuf: bool,
+) -> Result<gst::Memory, glib::BoolError> {
+    let kept = lease.memory().take::<gst::Memory>();
+    let is_dmabuf = gst::MemoryRef::is_memory_type::<gst_allocators::DmaBufMemory>;
+    let memory = match kept.filter(|memory| is_dmabuf(memory) == dmabuf) {
         Some(memory) => memory,
+        None if dmabuf => create_dmabuf(&lease)?,
         None => create(&lease)?,
     };
     let read_only = lease.held_by_decoder();
@@ -87,6 +99,25 @@ fn create(lease: &Lease) -> Result<gst::Memory, glib::BoolError> {
         .into_mapped_memory_writable()
         .map(gst::memory::MappedMemory::into_memory)
         .map_err(|_| glib::bool_error!("cannot map a slot's memfd"))
+}
+
+fn create_dmabuf(lease: &Lease) -> Result<gst::Memory, glib::BoolError> {
+    let device = Udmabuf::system().map_err(|missing| glib::bool_error!("{missing}"))?;
+    let fd = device
+        .wrap(lease.fd(), lease.size())
+        .map_err(|error| glib::bool_error!("cannot make a dmabuf of a slot: {error}"))?;
+    // SAFETY: a dmabuf of that size, which the memory owns from here on.
+    unsafe { DMABUF_ALLOCATOR.alloc_dmabuf(fd, lease.size() as usize) }
+}
+
+/// A dmabuf of `size` bytes that is no slot.
+pub(crate) fn new_dmabuf(size: usize) -> Result<gst::Memory, glib::BoolError> {
+    let device = Udmabuf::system().map_err(|missing| glib::bool_error!("{missing}"))?;
+    let fd = device
+        .allocate(size as u64)
+        .map_err(|error| glib::bool_error!("cannot make a dmabuf: {error}"))?;
+    // SAFETY: a dmabuf of that size, which the memory owns from here on.
+    unsafe { DMABUF_ALLOCATOR.alloc_dmabuf(fd, size) }
 }
 
 /// Runs when the last reference to a memory is gone: keeps it with its slot. Returns

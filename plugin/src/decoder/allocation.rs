@@ -1,6 +1,7 @@
 //! Frames in the memory that downstream wants: what it answered to the ALLOCATION
 //! query, slots as buffers, and copies where a slot would not do.
 
+use super::dmabuf::is_dmabuf;
 use super::fd_pool::{self, FdPool, Layout};
 use super::imp::{ForeignDecoder, lock};
 use super::picture::{frame_flags, set_scan};
@@ -26,6 +27,8 @@ pub(super) struct Downstream {
     alignment: VideoAlignment,
     /// Frames it holds in ordinary operation.
     need: usize,
+    /// It takes dmabufs.
+    dmabuf: bool,
     /// Where pictures are decoded into its own memory.
     pool: Option<Arc<FdPool>>,
 }
@@ -42,6 +45,7 @@ impl Downstream {
             wl_shm: allocators.any(|(allocator, _)| allocator.is_some_and(|a| is_wl_shm(&a))),
             alignment: alignments.into_iter().next().unwrap_or_default(),
             // The one that is on its way to it counts, too.
+            dmabuf: query.get().0.is_some_and(is_dmabuf),
             need: 1 + pools().map(|(.., min, _)| min).max().unwrap_or(0) as usize,
             pool: None,
         }
@@ -95,7 +99,10 @@ impl ForeignDecoder {
         let mut pools = query.allocation_pools().enumerate();
         let (index, pool) = pools.find_map(|(index, (pool, ..))| Some((index, pool?)))?;
         let allocator = pool.config().allocator()?.0?;
-        if !allocator.is::<gst_allocators::FdAllocator>() {
+        // Dmabufs may be a device's, slow to read, and nobody tells it of accesses.
+        if !allocator.is::<gst_allocators::FdAllocator>()
+            || allocator.is::<gst_allocators::DmaBufAllocator>()
+        {
             return None;
         }
         match FdPool::activate(pool, &caps, picture, size, worker.slot_need()) {
@@ -147,11 +154,11 @@ impl ForeignDecoder {
         };
         if !lease.memory().is_own() {
             let memory = memory::view(&lease)?;
-            return self.copied(memory, &picture, info);
+            return self.copied(memory, &picture, info, downstream.dmabuf);
         }
-        let memory = memory::lend(lease, size)?;
+        let memory = memory::lend(lease, size, downstream.dmabuf)?;
         if starving || !downstream.can_read(&picture, is_default) {
-            return self.copied(memory, &picture, info);
+            return self.copied(memory, &picture, info, downstream.dmabuf);
         }
         let whole = picture.uncropped(slot_size);
         match whole.filter(|whole| downstream.crop_meta && whole.crop != picture.crop) {
@@ -171,10 +178,19 @@ impl ForeignDecoder {
         memory: gst::Memory,
         picture: &Picture,
         info: &VideoInfo,
+        dmabuf: bool,
     ) -> Result<gst::Buffer, glib::BoolError> {
         self.stats.frames_copied.add(1);
         let source = described(memory, picture, info)?;
-        let target = self.obj().allocate_output_buffer()?;
+        let target = if dmabuf {
+            let mut buffer = gst::Buffer::new();
+            buffer
+                .make_mut()
+                .append_memory(memory::new_dmabuf(info.size())?);
+            buffer
+        } else {
+            self.obj().allocate_output_buffer()?
+        };
         let mut copied = copy(&source, target, info)?;
         set_scan(copied.make_mut(), picture.scan);
         Ok(copied)

@@ -9,6 +9,7 @@
 
 mod allocation;
 mod bitstream;
+mod dmabuf;
 mod errors;
 mod fd_pool;
 mod gather;

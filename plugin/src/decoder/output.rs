@@ -373,6 +373,7 @@ impl ForeignDecoder {
             .map_err(|_| gst::FlowError::NotNegotiated)?;
         let mut caps = info.to_caps().map_err(|_| gst::FlowError::NotNegotiated)?;
         picture::add_light(caps.make_mut(), input_caps, &shape.light);
+        let caps = self.choose_memory(caps)?;
         state.set_info(info.clone());
         state.set_caps(&caps);
         obj.negotiate(state)?;

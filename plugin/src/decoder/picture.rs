@@ -56,9 +56,12 @@ pub(crate) fn video_format(format: PixelFormat) -> Option<VideoFormat> {
 
 /// Everything the decoders can put out.
 pub(crate) fn raw_caps() -> gst::Caps {
-    gst_video::VideoCapsBuilder::new()
-        .format_list(FORMATS.map(|(_, format)| format))
-        .build()
+    let formats = || FORMATS.map(|(_, format)| format);
+    let builder = gst_video::VideoCapsBuilder::new;
+    let mut caps = builder().format_list(formats()).build();
+    let dmabuf = builder().features([gst_allocators::CAPS_FEATURE_MEMORY_DMABUF]);
+    caps.merge(dmabuf.format_list(formats()).build());
+    caps
 }
 
 /// What makes two pictures need different caps.
