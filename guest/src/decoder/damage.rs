@@ -11,8 +11,8 @@ use std::collections::VecDeque;
 #[derive(Debug, Default)]
 pub struct Damage {
     spreads: bool,
-    /// Damaged packets whose pictures are still to come.
-    packets: VecDeque<u64>,
+    /// Packets whose pictures are still to come, and whether they are damaged.
+    packets: VecDeque<(u64, bool)>,
 }
 
 impl Damage {
@@ -22,35 +22,31 @@ impl Damage {
     /// A picture begins; `alone` if it needs no other.
     pub fn begin(&mut self, packet: u64, alone: bool) {
         self.spreads &= !alone;
-        if self.spreads {
-            self.mark(packet);
+        self.packets.push_back((packet, self.spreads));
+        if self.packets.len() > Self::MOST {
+            self.packets.pop_front();
         }
     }
 
     /// The decoder complained about a packet.
     pub fn notice(&mut self, packet: u64) {
         self.spreads = true;
-        self.mark(packet);
+        for (_, damaged) in self.packets.iter_mut().filter(|(of, _)| *of == packet) {
+            *damaged = true;
+        }
     }
 
-    /// Whether the picture of this packet, which is given out now, is damaged.
+    /// Whether the picture of this packet, which is given out now, is damaged. One that
+    /// belongs to no packet, or to one that had its picture, was made up of others.
     pub fn is_damaged(&mut self, packet: u64) -> bool {
-        let found = self.packets.iter().position(|marked| *marked == packet);
-        found.is_some_and(|at| self.packets.remove(at).is_some())
+        let found = self.packets.iter().position(|(of, _)| *of == packet);
+        let found = found.and_then(|at| self.packets.remove(at));
+        found.map_or(self.spreads, |(_, damaged)| damaged)
     }
 
     /// Nothing that was decoded matters any more.
     pub fn clear(&mut self) {
         *self = Self::default();
-    }
-
-    fn mark(&mut self, packet: u64) {
-        if self.packets.back() != Some(&packet) {
-            self.packets.push_back(packet);
-        }
-        if self.packets.len() > Self::MOST {
-            self.packets.pop_front();
-        }
     }
 }
 
@@ -78,11 +74,13 @@ mod tests {
         damage.notice(0);
         damage.notice(0);
         assert!(damage.is_damaged(0));
-        assert!(!damage.is_damaged(0), "told once");
         damage.begin(1, false);
         assert!(damage.is_damaged(1));
         damage.clear();
         damage.begin(2, false);
         assert!(!damage.is_damaged(2));
+        assert!(!damage.is_damaged(2), "of a packet with two pictures");
+        damage.notice(3);
+        assert!(damage.is_damaged(2), "shown instead of another");
     }
 }

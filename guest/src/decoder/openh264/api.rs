@@ -13,6 +13,8 @@ pub mod state {
     pub const NO_PARAM_SETS: c_int = 0x10;
     /// `dsInitialOptExpected`: the decoder is not initialised.
     pub const INITIAL_OPT_EXPECTED: c_int = 0x2000;
+    /// `dsOutOfMemory`.
+    pub const OUT_OF_MEMORY: c_int = 0x4000;
     /// Every bit with its name in the header, as text.
     pub const NAMES: [(c_int, &str); 10] = [
         (0x02, "reference lost"),
@@ -23,7 +25,7 @@ pub mod state {
         (0x40, "reference list incomplete"),
         (0x1000, "invalid argument"),
         (INITIAL_OPT_EXPECTED, "not initialised"),
-        (0x4000, "out of memory"),
+        (OUT_OF_MEMORY, "out of memory"),
         (0x8000, "destination too small"),
     ];
 }
