@@ -33,6 +33,9 @@ static CAT_WORKER: Lazy<gst::DebugCategory> = Lazy::new(|| {
 });
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    // So that --gst-debug-help lists them before they have something to say.
+    Lazy::force(&CAT);
+    Lazy::force(&CAT_WORKER);
     register::watch_manifests(plugin);
     let (manifests, errors) = iotdec_bridge::manifest::discover();
     for error in errors {

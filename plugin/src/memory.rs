@@ -19,7 +19,13 @@ use std::os::fd::{AsRawFd, IntoRawFd};
 /// Under which a memory keeps the [`Lease`] of its slot while it is out.
 static LEASE: Lazy<glib::Quark> = Lazy::new(|| glib::Quark::from_str("iotdec-lease"));
 
-static ALLOCATOR: Lazy<gst_allocators::FdAllocator> = Lazy::new(gst_allocators::FdAllocator::new);
+static ALLOCATOR: Lazy<gst_allocators::FdAllocator> = Lazy::new(|| {
+    let allocator = gst_allocators::FdAllocator::new();
+    // It lives as long as the process, which is no leak.
+    let object = allocator.upcast_ref::<gst::Allocator>();
+    object.set_object_flags(gst::ObjectFlags::MAY_BE_LEAKED);
+    allocator
+});
 
 static DMABUF_ALLOCATOR: Lazy<gst_allocators::DmaBufAllocator> =
     Lazy::new(gst_allocators::DmaBufAllocator::new);

@@ -26,7 +26,19 @@ static DECODERS: Lazy<RwLock<BTreeMap<String, Arc<Registered>>>> = Lazy::new(Def
 pub(crate) struct Registered {
     pub(crate) manifest: Manifest,
     pub(crate) caps: gst::Caps,
+    /// What its elements try all the same when someone links them by hand, or has
+    /// nothing better: any profile and level.
+    pub(crate) tried: gst::Caps,
     pub(crate) element_type: glib::Type,
+}
+
+/// Caps without what only tells how well a decoder suits a stream.
+fn of_any_profile(caps: &gst::Caps) -> gst::Caps {
+    let mut caps = caps.clone();
+    for structure in caps.make_mut().iter_mut() {
+        structure.remove_fields(["profile", "level", "tier"]);
+    }
+    caps
 }
 
 /// The manifest behind an element type.
@@ -115,6 +127,7 @@ pub(crate) fn decoder(
     let name = manifest.name.clone();
     let element_name = manifest.element_name();
     let registered = Arc::new(Registered {
+        tried: of_any_profile(&caps),
         manifest,
         caps,
         element_type,

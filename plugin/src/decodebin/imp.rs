@@ -91,7 +91,7 @@ impl IotdecBin {
         let mut chain = vec![decoder.clone(), convert.clone()];
         // parsebin leaves the stream format that its parser likes best; parsers
         // convert between them. And it does without one that has no rank, jpegparse.
-        if !caps.is_subset(&registered.caps) {
+        if !caps.is_subset(&registered.tried) {
             chain.insert(0, self.add(parser_of(caps)?.name().as_str())?);
         }
         *lock(&self.decoder) = Some(decoder);
@@ -141,9 +141,11 @@ impl IotdecBin {
             });
         }
         // The parser converts between stream formats when it is linked, so only the
-        // media type and profile decide here.
+        // media type decides here. A profile that none is made for is tried all the
+        // same: to show what can be shown is what the user asked for.
         let mut fitting: Vec<_> = decoders.iter().filter(|d| fits(caps, &d.caps)).collect();
-        fitting.sort_by_key(|d| std::cmp::Reverse((d.rank(), d.manifest.rank.number())));
+        let suits = |d: &Registered| has_profile_of(caps, &d.caps);
+        fitting.sort_by_key(|d| std::cmp::Reverse((suits(d), d.rank(), d.manifest.rank.number())));
         fitting.first().map(|d| Arc::clone(d)).ok_or_else(|| {
             gst::error_msg!(
                 gst::StreamError::CodecNotFound,
@@ -224,6 +226,23 @@ fn fits(caps: &gst::Caps, decoder: &gst::Caps) -> bool {
     };
     let theirs = media_type(decoder);
     media_type(caps).iter().any(|name| theirs.contains(name))
+}
+
+/// Whether a decoder is made for the profile of these caps, as far as both tell.
+fn has_profile_of(caps: &gst::Caps, decoder: &gst::Caps) -> bool {
+    let profile = |structure: &gst::StructureRef| {
+        let value = structure.value("profile").ok()?;
+        let mut only = gst::Structure::new_empty(structure.name());
+        only.set_value("profile", value.clone());
+        Some(only)
+    };
+    let reduced = |caps: &gst::Caps| -> gst::Caps {
+        let named = |s: &gst::StructureRef| {
+            profile(s).unwrap_or_else(|| gst::Structure::new_empty(s.name()))
+        };
+        caps.iter().map(named).collect()
+    };
+    reduced(caps).can_intersect(&reduced(decoder))
 }
 
 /// The decoders with what they decode, for people.

@@ -203,10 +203,6 @@ impl ObjectImpl for ForeignDecoder {
         let obj = self.obj();
         obj.set_packetized(true);
         obj.set_needs_format(true);
-        obj.set_use_default_pad_acceptcaps(true);
-        // Against the template, not against a caps query: the base class answers that
-        // with a frame rate, which parsers of untimed streams do not give.
-        obj.sink_pad().set_pad_flags(gst::PadFlags::ACCEPT_TEMPLATE);
     }
 }
 
@@ -242,6 +238,24 @@ impl ElementImpl for ForeignDecoder {
 }
 
 impl VideoDecoderImpl for ForeignDecoder {
+    /// The template says what it decodes well; other profiles may work, and who links
+    /// it by hand wants to see.
+    fn caps(&self, filter: Option<&gst::Caps>) -> gst::Caps {
+        let tried = &self.registered().tried;
+        self.obj().proxy_getcaps(Some(tried), filter)
+    }
+
+    fn sink_query(&self, query: &mut gst::QueryRef) -> bool {
+        // Not against a caps query: the base class answers that with a frame rate,
+        // which parsers of untimed streams do not give.
+        if let gst::QueryViewMut::AcceptCaps(query) = query.view_mut() {
+            let accepted = query.caps().is_subset(&self.registered().tried);
+            query.set_result(accepted);
+            return true;
+        }
+        self.parent_sink_query(query)
+    }
+
     fn open(&self) -> Result<(), gst::ErrorMessage> {
         self.ensure_session()
     }
