@@ -4,8 +4,9 @@ use gst::prelude::*;
 use iotdec_tests::clips::{self, Codec};
 use iotdec_tests::frames::Frame;
 use iotdec_tests::pipeline::{Playing, count};
-use iotdec_tests::{exclusive, native, process};
+use iotdec_tests::{environment, exclusive, native, process};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -182,4 +183,149 @@ fn a_change_of_size_finds_slots_while_all_are_held() {
     native::assert_equal(&file, Codec::H265, &frames);
     assert!(count(&stats, "frames-copied") > 0, "{stats}");
     assert_eq!(frames.len(), 240);
+}
+
+/// Pictures of 3840 x 2160 are handled like others.
+#[test]
+fn slots_take_4k_pictures() {
+    let _turn = exclusive();
+    let directory = directory();
+    for codec in [Codec::H265, Codec::H264] {
+        let file = clips::encode_sized(directory.path(), codec, (3840, 2160), 4, 4);
+        let mut playing = play(&file, "", "appsink name=sink sync=false max-buffers=1");
+        let mut frames = Vec::new();
+        while let Some(sample) = playing.next_sample() {
+            frames.push(Frame::of(&sample, None));
+        }
+        playing.stop().assert_eos();
+        native::assert_equal(&file, codec, &frames);
+        assert_eq!(
+            (frames.len(), frames[0].width, frames[0].height),
+            (4, 3840, 2160)
+        );
+    }
+}
+
+/// Memory that stays allocated although nothing needs it, in KiB.
+const TOLERANCE: u64 = 4096;
+
+/// Resident memory of this process and its worker, in KiB.
+fn resident() -> (u64, u64) {
+    let [worker] = process::workers()[..] else {
+        panic!("not one worker: {:?}", process::children());
+    };
+    let of = |pid| process::status_kib(pid, "VmRSS").expect("it runs");
+    (of(std::process::id() as i32), of(worker))
+}
+
+/// Fails if either process has grown since it was warm, a quarter into the test.
+fn assert_flat(samples: &[(u64, u64)], what: &str) {
+    let quarter = samples.len() / 4;
+    let most = |part: &[(u64, u64)]| {
+        let (player, worker): (Vec<_>, Vec<_>) = part.iter().copied().unzip();
+        (player.into_iter().max(), worker.into_iter().max())
+    };
+    let (early, late) = (
+        most(&samples[quarter..2 * quarter]),
+        most(&samples[3 * quarter..]),
+    );
+    println!("{what}: player and worker {early:?} KiB early, {late:?} late");
+    let grown =
+        |early: Option<u64>, late: Option<u64>| late.zip(early).map(|(l, e)| l.saturating_sub(e));
+    assert!(
+        grown(early.0, late.0) < Some(TOLERANCE),
+        "the player grows: {samples:?}"
+    );
+    assert!(
+        grown(early.1, late.1) < Some(TOLERANCE),
+        "the worker grows: {samples:?}"
+    );
+}
+
+/// 10,000 frames in the long form.
+#[test]
+fn memory_stays_flat_over_many_frames() {
+    let _turn = exclusive();
+    let directory = directory();
+    let rounds = if environment::is_full() { 40 } else { 8 };
+    for codec in [Codec::H265, Codec::H264] {
+        let clip = clips::encode_sized(directory.path(), codec, (160, 96), 250, 50);
+        let file = joined(directory.path(), &vec![clip; rounds]);
+        let description = format!(
+            "filesrc location=\"{}\" ! {} ! {} name=decoder ! fakesink name=sink sync=false",
+            file.display(),
+            codec.parser(),
+            codec.decoder(),
+        );
+        let mut playing = Playing::prepare(&description, 5 * LIMIT);
+        let pad = playing
+            .element("sink")
+            .static_pad("sink")
+            .expect("sinks have one");
+        let (sender, samples) = mpsc::channel();
+        let passed = AtomicU32::new(0);
+        pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+            if passed.fetch_add(1, Ordering::Relaxed).is_multiple_of(50) {
+                // Nobody listens any more when the test is over.
+                let _ = sender.send(resident());
+            }
+            gst::PadProbeReturn::Ok
+        });
+        playing.play();
+        playing.wait_for_end();
+        let stats = playing.stats();
+        playing.stop().assert_eos();
+        assert_eq!(count(&stats, "frames-out"), 250 * rounds as u64);
+        let samples: Vec<_> = samples.try_iter().collect();
+        assert_flat(&samples, &format!("{codec:?}, {} frames", 250 * rounds));
+    }
+}
+
+/// 200 cycles in the long form, with a worker that stays warm.
+#[test]
+fn memory_stays_flat_over_many_state_changes() {
+    let _turn = exclusive();
+    let directory = directory();
+    let cycles = if environment::is_full() { 200 } else { 16 };
+    let file = clips::encode(directory.path(), Codec::H265, 12, 12);
+    let description = format!(
+        "filesrc location=\"{}\" ! h265parse ! iotdec_de265 name=decoder ! fakesink sync=false",
+        file.display()
+    );
+    let playing = Playing::prepare(&description, 5 * LIMIT);
+    let bus = playing.pipeline().bus().expect("pipelines have one");
+    let mut samples = Vec::new();
+    for _ in 0..cycles {
+        playing.play();
+        let end = [gst::MessageType::Eos, gst::MessageType::Error];
+        let limit = gst::ClockTime::from_seconds(LIMIT.as_secs());
+        let message = bus.timed_pop_filtered(limit, &end).expect("an end");
+        assert_eq!(message.type_(), gst::MessageType::Eos, "{message:?}");
+        samples.push(resident());
+        playing.set_state_within(gst::State::Ready, LIMIT);
+    }
+    assert_eq!(count(&playing.stats(), "frames-out"), 12 * cycles as u64);
+    let end = playing.stop();
+    assert!(end.errors.is_empty(), "{:?}", end.errors);
+    assert_flat(&samples, &format!("{cycles} cycles"));
+}
+
+/// 200 cycles in the long form, each with a worker of its own.
+#[test]
+fn memory_stays_flat_over_many_workers() {
+    let _turn = exclusive();
+    let directory = directory();
+    let cycles = if environment::is_full() { 200 } else { 16 };
+    let file = clips::encode(directory.path(), Codec::H265, 12, 12);
+    let descriptors = process::kinds_of_descriptors();
+    let mut samples = Vec::new();
+    for _ in 0..cycles {
+        let mut playing = play(&file, "", "fakesink sync=false");
+        playing.wait_for_end();
+        samples.push(resident());
+        playing.stop().assert_eos();
+    }
+    process::assert_no_children();
+    process::assert_kinds_of_descriptors(&descriptors);
+    assert_flat(&samples, &format!("{cycles} workers"));
 }
