@@ -95,13 +95,18 @@ pub fn run(args: &Args) -> Result<(), String> {
 /// Decodes packets; how many the decoder complained about.
 fn feed<'a>(
     decoder: &mut dyn Decoder,
-    packets: impl Iterator<Item = &'a &'a [u8]>,
+    packets: impl Iterator<Item = &'a (u32, &'a [u8])>,
     tally: &mut Tally,
 ) -> usize {
     let mut errors = 0;
-    for (number, data) in (0..).zip(packets) {
+    for (number, &(flags, data)) in (0..).zip(packets) {
         tally.packet = number;
-        if let Err(error) = decoder.decode(Packet::new(number, data), tally) {
+        let packet = Packet {
+            number,
+            flags,
+            data,
+        };
+        if let Err(error) = decoder.decode(packet, tally) {
             errors += 1;
             eprintln!("packet {number}: {} ({})", error.text, error.code);
         }
@@ -109,14 +114,14 @@ fn feed<'a>(
     errors
 }
 
-/// The packets of a packet file, or `None` if it is cut short.
-fn split(mut file: &[u8]) -> Option<Vec<&[u8]>> {
+/// The packets of a packet file with their flags, or `None` if it is cut short.
+fn split(mut file: &[u8]) -> Option<Vec<(u32, &[u8])>> {
     let mut packets = Vec::new();
     while !file.is_empty() {
         let (len, rest) = file.split_first_chunk::<4>()?;
-        let (_flags, rest) = rest.split_first_chunk::<4>()?;
+        let (flags, rest) = rest.split_first_chunk::<4>()?;
         let (packet, rest) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
-        packets.push(packet);
+        packets.push((u32::from_le_bytes(*flags), packet));
         file = rest;
     }
     Some(packets)
@@ -216,7 +221,10 @@ mod tests {
             &[1, 0, 0, 0, 0, 0, 0, 0, 9],
         ];
         let file = file.concat();
-        assert_eq!(split(&file).unwrap(), [&[7, 8][..], &[], &[9]]);
+        assert_eq!(
+            split(&file).unwrap(),
+            [(1, &[7, 8][..]), (0, &[]), (0, &[9])]
+        );
         assert_eq!(split(&[]), Some(vec![]));
         assert_eq!(split(&file[..5]), None);
         assert_eq!(split(&file[..9]), None);

@@ -110,9 +110,18 @@ pub fn packets_behind(file: &Path, middle: &str) -> Vec<Vec<u8>> {
 
 /// Writes packets the way the worker's command `bare` reads them.
 pub fn write_packet_file(packets: &[Vec<u8>], file: &mut impl Write) -> std::io::Result<()> {
+    write_flagged_packets(packets, 0, file)
+}
+
+/// The same; each packet with these bits of [`iotdec_wire::msg::packet_flags`].
+pub fn write_flagged_packets(
+    packets: &[Vec<u8>],
+    flags: u32,
+    file: &mut impl Write,
+) -> std::io::Result<()> {
     for packet in packets {
         file.write_all(&(packet.len() as u32).to_le_bytes())?;
-        file.write_all(&0u32.to_le_bytes())?;
+        file.write_all(&flags.to_le_bytes())?;
         file.write_all(packet)?;
     }
     Ok(())

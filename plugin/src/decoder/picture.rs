@@ -173,10 +173,11 @@ pub(crate) fn complete_info(
 /// the base class adds itself.
 pub(crate) fn add_light(caps: &mut gst::CapsRef, input: Option<&gst::CapsRef>, light: &Light) {
     if light.max_luminance != 0 && !has_field(input, "mastering-display-info") {
-        // The units of the bridge are GStreamer's, which takes them as fractions.
+        // The units of the bridge are GStreamer's, but its binding takes fractions, and
+        // cuts off what is left of them.
+        let coordinate = |value: u16| (f32::from(value) + 0.5) / 50_000.0;
         let point = |[x, y]: [u16; 2]| {
-            const UNIT: f32 = 50_000.0;
-            VideoMasteringDisplayInfoCoordinate::new(f32::from(x) / UNIT, f32::from(y) / UNIT)
+            VideoMasteringDisplayInfoCoordinate::new(coordinate(x), coordinate(y))
         };
         let [red, green, blue, white] = light.primaries.map(point);
         VideoMasteringDisplayInfo::new(
