@@ -29,7 +29,7 @@ impl ForeignDecoder {
         let caps = state.caps();
         let structure = caps.and_then(|caps| caps.structure(0));
         let depth = structure.and_then(|s| s.get::<i32>("depth").ok());
-        let fourcc = structure.and_then(|s| s.get::<&str>("format").ok());
+        let fourcc = structure.and_then(variant_of);
         let low_delay = match lock(&self.settings).low_delay {
             LowDelay::Auto => self.input_is_live(),
             LowDelay::Off => false,
@@ -78,6 +78,24 @@ impl ForeignDecoder {
     }
 }
 
+/// The variant of a format, as caps name it.
+fn variant_of(structure: &gst::StructureRef) -> Option<&str> {
+    let variant = structure.get("variant").ok();
+    if structure.name() != "video/x-prores" {
+        return structure.get("format").ok().or(variant);
+    }
+    // As QuickTime files call what GStreamer has words for.
+    Some(match variant? {
+        "proxy" => "apco",
+        "lt" => "apcs",
+        "standard" => "apcn",
+        "hq" => "apch",
+        "4444" => "ap4h",
+        "4444xq" => "ap4x",
+        _ => return None,
+    })
+}
+
 /// A four-character code as a number, its first character in the low byte.
 fn fourcc_code(text: &str) -> u32 {
     <[u8; 4]>::try_from(text.as_bytes()).map_or(0, u32::from_le_bytes)
@@ -85,7 +103,21 @@ fn fourcc_code(text: &str) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::fourcc_code;
+    use super::{fourcc_code, variant_of};
+
+    #[test]
+    fn variants_have_fourccs() {
+        gst::init().unwrap();
+        let variant = |text: &str| {
+            let structure: gst::Structure = text.parse().unwrap();
+            variant_of(&structure).map_or(0, fourcc_code)
+        };
+        let code = |text: &[u8; 4]| u32::from_le_bytes(*text);
+        assert_eq!(variant("video/x-wmv, format=(string)WVC1"), code(b"WVC1"));
+        assert_eq!(variant("video/x-speedhq, variant=(string)SHQ2"), code(b"SHQ2"));
+        assert_eq!(variant("video/x-prores, variant=(string)4444"), code(b"ap4h"));
+        assert_eq!(variant("video/x-h263, variant=(string)itu"), 0);
+    }
 
     #[test]
     fn fourccs_are_little_endian() {

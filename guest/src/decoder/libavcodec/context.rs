@@ -66,7 +66,7 @@ impl Recipe {
         let opened = self.prepare(api, layout, context).and_then(|()| {
             // SAFETY: a fresh context of this codec.
             match unsafe { (api.avcodec_open2)(context, self.codec, std::ptr::null_mut()) } {
-                error if error < 0 => Err(text_of(api, error)),
+                error if error < 0 => Err(format!("it does not open: {}", text_of(api, error))),
                 _ => Ok(()),
             }
         });
@@ -89,8 +89,9 @@ impl Recipe {
         let set = |name, value: &str| set(api, context, name, value);
         let set_number = |name, value: u32| set_number(api, context, name, value.into());
         // Damaged pictures are shown and marked; the visible part is exact, whatever
-        // that does to the alignment of its first sample.
-        set(c"flags", "+output_corrupt+unaligned")?;
+        // that does to the alignment of its first sample; and no rounding is done more
+        // cheaply on one machine than on another.
+        set(c"flags", "+output_corrupt+unaligned+bitexact")?;
         set_number(c"threads", self.threads)?;
         if self.low_delay {
             set(c"flags", "+low_delay")?;
