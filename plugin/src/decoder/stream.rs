@@ -114,8 +114,14 @@ mod tests {
         };
         let code = |text: &[u8; 4]| u32::from_le_bytes(*text);
         assert_eq!(variant("video/x-wmv, format=(string)WVC1"), code(b"WVC1"));
-        assert_eq!(variant("video/x-speedhq, variant=(string)SHQ2"), code(b"SHQ2"));
-        assert_eq!(variant("video/x-prores, variant=(string)4444"), code(b"ap4h"));
+        assert_eq!(
+            variant("video/x-speedhq, variant=(string)SHQ2"),
+            code(b"SHQ2")
+        );
+        assert_eq!(
+            variant("video/x-prores, variant=(string)4444"),
+            code(b"ap4h")
+        );
         assert_eq!(variant("video/x-h263, variant=(string)itu"), 0);
     }
 

@@ -106,12 +106,12 @@ impl AvCodec {
     }
 
     /// The context, made if there is none.
-    fn ensure_context(&mut self) -> Result<(), DecodeError> {
+    fn ensure_context(&mut self, first: &[u8]) -> Result<(), DecodeError> {
         if !self.context.is_null() {
             return Ok(());
         }
         self.skipping = false;
-        let opened = self.recipe.open(self.api(), &self.hooks.layout);
+        let opened = self.recipe.open(self.api(), &self.hooks.layout, first);
         self.context = opened.map_err(|text| DecodeError {
             code: CANNOT_SHOW,
             text: format!("{}: {text}", self.version),
@@ -213,7 +213,7 @@ impl Decoder for AvCodec {
         if packet.data.is_empty() {
             return Ok(Decoded::Nothing);
         }
-        self.ensure_context()?;
+        self.ensure_context(packet.data)?;
         log::begin_packet();
         self.skip(packet.may_be_skipped());
         self.fill(&packet)?;
