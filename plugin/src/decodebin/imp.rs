@@ -64,7 +64,7 @@ impl IotdecBin {
         self.post_error_message(gst::error_msg!(
             gst::StreamError::WrongType,
             (
-                "There is no video in this stream, only {}; give one that holds one of: {}",
+                "There is no video in this stream, only {}; give one that holds video for: {}",
                 found.join(", "),
                 list(&register::all())
             )
@@ -247,6 +247,11 @@ fn has_profile_of(caps: &gst::Caps, decoder: &gst::Caps) -> bool {
 
 /// The decoders with what they decode, for people.
 fn list(decoders: &[Arc<Registered>]) -> String {
+    /// More is not read.
+    const MOST: usize = 12;
+    if decoders.len() > MOST {
+        return format!("{} decoders, which iotdec list shows", decoders.len());
+    }
     let entry = |d: &Arc<Registered>| format!("{} ({})", media_types(&d.caps), d.manifest.name);
     decoders.iter().map(entry).collect::<Vec<_>>().join(", ")
 }
@@ -433,7 +438,7 @@ impl IotdecBin {
             return message;
         }
         let text = format!(
-            "{}; give a file or stream that holds one of: {}",
+            "{}; give a file or stream that holds video for: {}",
             cause.message().trim_end_matches('.'),
             list(&register::all())
         );
