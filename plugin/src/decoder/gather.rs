@@ -1,13 +1,13 @@
 //! Access units out of packets that are single NAL units.
 //!
 //! The base class collects the packets in an adapter and asks `parse` again and
-//! again; their time stamps it finds by itself. An access unit ends where the next
-//! one begins, or earlier, where a marker says so.
+//! again; their time stamps and metas it keeps by itself. An access unit ends where
+//! the next one begins, or earlier, where a marker says so.
 
 use super::bitstream::{Bitstream, Framing};
 use super::imp::{ForeignDecoder, lock};
 use crate::CAT;
-use gst::glib::translate::{IntoGlibPtr, ToGlibPtr};
+use gst::glib::translate::ToGlibPtr;
 use gst::subclass::prelude::*;
 use gst_video::VideoCodecFrame;
 use gst_video::prelude::*;
@@ -177,23 +177,11 @@ impl ForeignDecoder {
         let Some(found) = found else {
             return Ok(gst::FlowSuccess::CustomSuccess);
         };
-        let metas = adapter.list(found.length).unwrap_or_default();
-        let mut carrier = gst::Buffer::new();
-        for buffer in metas {
-            // It fails only for memory, which is not copied.
-            let _ = buffer.copy_into(carrier.make_mut(), gst::BufferCopyFlags::META, ..);
-        }
-        let frame = frame.to_glib_none().0;
-        // SAFETY: the base class lends the frame that it is collecting, under its
-        // stream lock. What is its input buffer already, `have_frame` replaces by the
-        // joined one, to which it copies its metas first.
-        unsafe {
-            if found.is_key {
-                (*frame).flags |= gst_video::ffi::GST_VIDEO_CODEC_FRAME_FLAG_SYNC_POINT;
-            }
-            if (*frame).input_buffer.is_null() {
-                (*frame).input_buffer = carrier.into_glib_ptr();
-            }
+        if found.is_key {
+            let frame = frame.to_glib_none().0;
+            // SAFETY: the base class lends the frame that it is collecting, under its
+            // stream lock.
+            unsafe { (*frame).flags |= gst_video::ffi::GST_VIDEO_CODEC_FRAME_FLAG_SYNC_POINT };
         }
         // One lock comes with the frame here, and `have_frame` takes another.
         self.hand_on(found.length, 2)
