@@ -26,6 +26,7 @@ const ROUND: (u32, u32) = (320, 192);
 struct Clip {
     _directory: tempfile::TempDir,
     file: PathBuf,
+    decoder: &'static str,
     size: (u32, u32),
     first: Pixels,
     last: Pixels,
@@ -44,6 +45,7 @@ impl Clip {
         Self {
             _directory: directory,
             file,
+            decoder: codec.decoder().trim_start_matches("iotdec_"),
             size,
             first,
             last,
@@ -58,8 +60,9 @@ impl Clip {
     /// called `screen`.
     fn prepare(&self, sink: &str) -> Playing {
         let description = format!(
-            "filesrc location=\"{}\" ! iotdec name=decoder ! {sink}",
-            self.file.display()
+            "filesrc location=\"{}\" ! iotdec name=decoder decoder={} ! {sink}",
+            self.file.display(),
+            self.decoder
         );
         Playing::prepare(&description, LIMIT)
     }

@@ -8,6 +8,7 @@
 
 use crate::process;
 use gst::prelude::*;
+use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, Once};
 
 /// The categories that tell, for GST_DEBUG.
@@ -69,30 +70,59 @@ impl Copies {
     /// What is done to each of so many frames, in words. The frame that a sink waits
     /// with is shown a second time when it goes on.
     pub fn per_frame(&self, frames: usize) -> String {
-        let each = |count: usize, what: &str, plural: &str| {
+        let each = |count: usize| {
             let times = (count + frames / 2) / frames;
             assert!(
                 count.abs_diff(times * frames) <= 1,
-                "{count} {plural} of {frames} frames: some are treated otherwise"
+                "{self:?} of {frames} frames: some are treated otherwise"
             );
-            match times {
-                0 => None,
-                1 => Some(format!("1 {what}")),
-                _ => Some(format!("{times} {plural}")),
-            }
+            times
         };
-        let told: Vec<_> = [
-            each(self.copies, "copy", "copies"),
-            each(self.conversions, "conversion", "conversions"),
-            each(self.uploads, "upload", "uploads"),
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
-        match told.is_empty() {
-            true => "0".to_owned(),
-            false => told.join(", "),
+        in_words(
+            each(self.copies),
+            each(self.conversions),
+            each(self.uploads),
+        )
+    }
+}
+
+/// What a program did to each frame by the log of it, in words: each element that
+/// converts or uploads does that once. Unlike counts this is true too of a program that
+/// leaves out frames that are late.
+pub fn per_frame_of_log(log: &str) -> String {
+    let (mut converting, mut uploading) = (BTreeSet::new(), BTreeSet::new());
+    for line in log.lines() {
+        let counted = Copies::of_log(line);
+        assert_eq!(
+            counted.copies, 0,
+            "which element copies is not told: {line}"
+        );
+        let element = line.split(['<', '>']).nth(1).unwrap_or_default();
+        if counted.conversions > 0 {
+            converting.insert(element);
         }
+        if counted.uploads > 0 {
+            uploading.insert(element);
+        }
+    }
+    in_words(0, converting.len(), uploading.len())
+}
+
+fn in_words(copies: usize, conversions: usize, uploads: usize) -> String {
+    let parts = [
+        (copies, "copy", "copies"),
+        (conversions, "conversion", "conversions"),
+        (uploads, "upload", "uploads"),
+    ];
+    let told = parts.into_iter().filter(|(times, ..)| *times > 0);
+    let told = told.map(|(times, one, more)| match times {
+        1 => format!("1 {one}"),
+        _ => format!("{times} {more}"),
+    });
+    let told: Vec<_> = told.collect();
+    match told.is_empty() {
+        true => "0".to_owned(),
+        false => told.join(", "),
     }
 }
 
@@ -185,7 +215,7 @@ fn is_slot(buffer: &gst::BufferRef) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::Copies;
+    use super::{Copies, per_frame_of_log};
 
     #[test]
     fn a_log_is_read_like_messages() {
@@ -199,6 +229,15 @@ mod tests {
         assert_eq!((counted.copies, counted.conversions), (1, 1));
         assert_eq!(counted.per_frame(1), "1 copy, 1 conversion");
         assert_eq!(Copies::default().per_frame(100), "0");
+    }
+
+    #[test]
+    fn each_element_of_a_program_counts_once() {
+        let line = "\
+0:00:00.715  7777 0x7f2c840a3ea0 DEBUG  GST_PERFORMANCE gstvideoconvertscale.c:1764:gst_video_convert_scale_transform_frame:<NAME> doing video scaling
+";
+        let log = ["conv", "scale", "conv"].map(|name| line.replace("NAME", name));
+        assert_eq!(per_frame_of_log(&log.concat()), "2 conversions");
     }
 
     #[test]

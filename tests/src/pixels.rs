@@ -98,6 +98,58 @@ impl Pixels {
         (best, self.psnr(&candidates[best]))
     }
 
+    /// The smallest part that has all pixels of a colour, as opposed to black, grey and
+    /// white: the video in a player's window.
+    pub fn coloured_part(&self) -> Option<Self> {
+        /// Between the strongest and the weakest of blue, green and red.
+        const COLOURED: u8 = 48;
+        let (mut left, mut right, mut top, mut bottom) = (usize::MAX, 0, usize::MAX, 0);
+        for (index, pixel) in self.bytes.chunks_exact(4).enumerate() {
+            let (low, high) = (
+                pixel[0].min(pixel[1]).min(pixel[2]),
+                pixel[0].max(pixel[1]).max(pixel[2]),
+            );
+            if high - low >= COLOURED {
+                let (x, y) = (index % self.width, index / self.width);
+                (left, right) = (left.min(x), right.max(x + 1));
+                (top, bottom) = (top.min(y), bottom.max(y + 1));
+            }
+        }
+        let rows = self.bytes.chunks(4 * self.width);
+        let rows = rows.skip(top).take(bottom.saturating_sub(top));
+        (left < right).then(|| Self::from_rows(right - left, rows.map(|row| &row[4 * left..])))
+    }
+
+    /// The uppermost rows.
+    pub fn upper(&self, rows: usize) -> Self {
+        Self::from_rows(self.width, self.bytes.chunks(4 * self.width).take(rows))
+    }
+
+    /// The same in fewer pixels: each is the average of those it stands for.
+    ///
+    /// # Panics
+    /// If it is smaller than that.
+    pub fn thumbnail(&self, width: usize, height: usize) -> Self {
+        let mut bytes = Vec::with_capacity(4 * width * height);
+        for (x, y) in (0..height).flat_map(|y| (0..width).map(move |x| (x, y))) {
+            let columns = x * self.width / width..(x + 1) * self.width / width;
+            let rows = y * self.height() / height..(y + 1) * self.height() / height;
+            let mut sums = [0usize; 4];
+            for row in rows.clone() {
+                let start = 4 * (row * self.width + columns.start);
+                for pixel in self.bytes[start..][..4 * columns.len()].chunks_exact(4) {
+                    for (sum, value) in sums.iter_mut().zip(pixel) {
+                        *sum += usize::from(*value);
+                    }
+                }
+            }
+            let count = columns.len() * rows.len();
+            assert!(count > 0, "{self:?} has fewer than {width}x{height} pixels");
+            bytes.extend(sums.map(|sum| (sum / count) as u8));
+        }
+        Self { width, bytes }
+    }
+
     /// Writes it as a PNG, for people.
     pub fn save(&self, path: &Path) {
         let info = VideoInfo::builder(VideoFormat::Bgrx, self.width as u32, self.height() as u32)
