@@ -13,6 +13,9 @@ setup: ## install and fetch what is needed (does nothing when all is there)
 sysroot-avcodec: setup ## fetch libavcodec for arm64 as well (119 MB), for the iotdec_avcodec_* elements
 	@setup/sysroot.sh avcodec
 
+wheels: setup ## fetch the aarch64 libraries out of Python wheels that tests decode with
+	@setup/wheels.sh
+
 build: setup ## build everything into build/
 	@setup/build.sh
 
@@ -31,4 +34,4 @@ conformance: build ## decode every test vector, write docs/conformance.md
 clean: ## remove what was built; set-up's .deps stays
 	rm -rf build target
 
-.PHONY: help setup sysroot-avcodec build play check bench conformance clean
+.PHONY: help setup sysroot-avcodec wheels build play check bench conformance clean

@@ -1,6 +1,7 @@
 //! Libraries that set-up fetches only when they are asked for.
 
 use crate::environment::root;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Once;
 
@@ -12,6 +13,16 @@ use std::sync::Once;
 pub fn avcodec_sysroot() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| run(&["setup/sysroot.sh", "avcodec"]));
+}
+
+/// Wheels for aarch64, unpacked. The folder they are in.
+///
+/// # Panics
+/// If they are not there and cannot be fetched.
+pub fn wheels() -> PathBuf {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| run(&["setup/wheels.sh"]));
+    root().join(".deps/wheels")
 }
 
 #[track_caller]
