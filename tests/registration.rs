@@ -180,6 +180,25 @@ fn ranks_are_the_manifests() {
     assert_eq!(place.rank("plain", &[]), 64);
 }
 
+/// Every GStreamer program that starts may have to register: it reads files for that,
+/// and runs no emulator.
+#[test]
+fn registering_runs_nothing() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new();
+    place.write("good.toml", good("good"));
+    let (qemu, ran) = (
+        place.directory.path().join("qemu"),
+        place.directory.path().join("ran"),
+    );
+    let script = format!("#!/bin/sh\n: > '{}'\n", ran.display());
+    fs::write(&qemu, script).expect("a writable directory");
+    fs::set_permissions(&qemu, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    let qemu = qemu.display().to_string();
+    assert_eq!(place.rank("good", &[("IOTDEC_QEMU", &qemu)]), 64);
+    assert!(!ran.exists(), "the emulator was run");
+}
+
 /// What cannot run here can be asked why, but is not chosen.
 #[test]
 fn what_cannot_run_has_no_rank() {
