@@ -3,8 +3,10 @@
 use gst::prelude::*;
 use iotdec_tests::clips::{self, Codec};
 use iotdec_tests::environment::{self, is_full, sample};
+use iotdec_tests::film::Film;
 use iotdec_tests::frames::Frame;
 use iotdec_tests::pipeline::{Decoded, Playing, decode};
+use iotdec_tests::random::Random;
 use iotdec_tests::{exclusive, native, process};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -364,4 +366,30 @@ fn threads_are_as_many_as_asked_for() {
     let by_itself = count(0);
     assert_eq!(count(1), by_itself, "one is what pays under emulation");
     assert!(count(3) >= by_itself + 2, "three threads, and the main one");
+}
+
+/// From any state to any other, wherever the last change has got to.
+#[test]
+fn change_state_intensive() {
+    let _turn = exclusive();
+    for codec in [Codec::H264, Codec::H265] {
+        let film = Film::make(codec, 30, 10);
+        let mut playing = Playing::prepare(&film.pipeline(), LIMIT);
+        let mut random = Random(codec as u64);
+        for _ in 0..3 * CYCLES {
+            let states = [
+                gst::State::Null,
+                gst::State::Ready,
+                gst::State::Paused,
+                gst::State::Playing,
+            ];
+            playing.set_state_within(states[random.below(states.len())], STEP);
+        }
+        playing.set_state_within(gst::State::Null, STEP);
+        process::assert_no_children();
+        playing.play();
+        assert_eq!(film.rest(&mut playing), (0..film.len()).collect::<Vec<_>>());
+        playing.stop().assert_eos();
+        process::assert_no_children();
+    }
 }

@@ -7,7 +7,7 @@ use iotdec_tests::clips::Codec;
 use iotdec_tests::exclusive;
 use iotdec_tests::film::{Film, start_time};
 use iotdec_tests::pipeline::{Playing, count};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// For a test.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -31,6 +31,26 @@ fn play(film: &Film, rate: f64, how: SeekFlags, part: Option<(usize, usize)>) ->
     });
     sought.unwrap_or_else(|error| panic!("rate {rate}: {error}"));
     playing
+}
+
+/// At its own speed: every frame, not before its time, and then the end.
+#[test]
+fn play_to_the_end() {
+    let _turn = exclusive();
+    for codec in CODECS {
+        let film = Film::make(codec, 30, 10);
+        let description = film.pipeline().replace("sync=false", "sync=true");
+        let mut playing = Playing::start(&description, LIMIT);
+        let first = playing.next_sample().expect("a first frame");
+        assert_eq!(film.index_of(&first), 0);
+        let start = Instant::now();
+        assert_eq!(film.rest(&mut playing), (1..film.len()).collect::<Vec<_>>());
+        let took = start.elapsed();
+        playing.stop().assert_eos();
+        // The first frame may have been fetched late.
+        let shown_for = Duration::from(film.last_time());
+        assert!(took > shown_for / 2, "{took:?} instead of {shown_for:?}");
+    }
 }
 
 /// Every frame, backwards, in groups of several sizes; the last one is not full.

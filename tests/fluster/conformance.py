@@ -2,8 +2,9 @@
 
 usage: conformance.py VECTORS WORK TABLE [CODEC...]
 
-VECTORS holds the test vectors and their MANIFEST.tsv; WORK is a directory for what fluster needs; TABLE is the
-Markdown file to write. With CODECs (as the table of vectors names them) only those run, and no table is written.
+VECTORS holds the test vectors and their MANIFEST.tsv; WORK is a directory for what fluster needs, and for its
+results; TABLE is the Markdown file to write. With CODECs (as the table of vectors names them) only those run; for
+the others the table shows what the last run found.
 Fails if a vector that a native library decodes rightly is not decoded rightly by iotdec.
 """
 
@@ -45,21 +46,24 @@ What counts for iotdec is the line below: vectors that the native library passes
 WORDS = {"Success": "pass", "Fail": "**fail**", "Error": "error", "Timeout": "time-out", "Not run": "not run"}
 
 
-def run_fluster(work: Path, suite: str, names: list[str]) -> dict:
-    """What each decoder made of each vector: {decoder: {vector: result}}."""
-    summary = work / f"{suite}.json"
-    summary.unlink(missing_ok=True)
+def run_fluster(work: Path, suite: str, names: tuple, results: Path) -> None:
+    """Lets the decoders of these names decode a suite; what became of each vector is in the file `results`."""
+    results.unlink(missing_ok=True)
     sys.argv = ["fluster", "-tsd", str(work / "suites"), "-r", str(work / "resources"), "-o", str(work / "output")]
     sys.argv += ["run", "-j", str(JOBS), "-t", str(TIMEOUT), "-ts", suite, "-d", *names]
-    sys.argv += ["-f", "json", "-so", str(summary)]
+    sys.argv += ["-f", "json", "-so", str(results)]
     try:
         Main().run()
     except SystemExit as end:
         # It fails where any vector failed; what that means is for the table to say.
-        if not summary.exists():
+        if not results.exists():
             raise SystemExit(f"fluster ran nothing: {end.code}") from end
-    ran = json.loads(summary.read_text())["test_suites"][suite]["decoders"]
-    return {name: {v: r["result"] for v, r in ran[name]["vectors"].items()} for name in names if name in ran}
+
+
+def read_results(file: Path, suite: str) -> dict:
+    """What each decoder made of each vector: {decoder: {vector: result}}."""
+    ran = json.loads(file.read_text())["test_suites"][suite]["decoders"]
+    return {name: {v: r["result"] for v, r in ran[name]["vectors"].items()} for name in ran}
 
 
 def section(codec: str, names: tuple, results: dict) -> tuple[str, list[str], list[int]]:
@@ -82,32 +86,33 @@ def fitting(codec: str) -> list[dict]:
 def main() -> None:
     vectors, work, table, *wanted = sys.argv[1:]
     vectors, work, table = Path(vectors), Path(work), Path(table)
-    codecs = wanted or list(suites.FORMATS)
-    suites.write(vectors, work, codecs)
+    suites.write(vectors, work)
     totals = ["| codec | vectors | native element | native library | iotdec |", "|---|---|---|---|---|"]
     sections, spoilt, absent = [], [], []
     for codec, rows in suites.read(vectors).items():
-        if codec not in codecs:
-            continue
+        suite = suites.suite_name(codec)
         for decoder in fitting(codec):
-            if decoder["problem"]:
-                absent.append(f"{codec}: {decoder['element']} cannot run: {decoder['problem']}")
-                continue
+            element = decoder["element"]
             names = decoders.register(codec, decoder)
-            results = run_fluster(work, suites.suite_name(codec), list(names))
-            text, lost, passed = section(codec, names, results)
+            file = work / f"{codec}-{element}.json"
+            if decoder["problem"]:
+                absent.append(f"{codec}: {element} cannot run: {decoder['problem']}")
+                continue
+            if not wanted or codec in wanted:
+                run_fluster(work, suite, names, file)
+            if not file.exists():
+                absent.append(f"{codec}: {element} was not run")
+                continue
+            text, lost, passed = section(codec, names, read_results(file, suite))
             sections.append(text)
-            spoilt += [f"{names[2]}: {vector}" for vector in lost]
+            spoilt += [f"{element}: {vector}" for vector in lost]
             counts = " | ".join(f"{name} {count}" for name, count in zip(names, passed))
             totals.append(f"| {codec} | {len(rows)} | {counts} |")
-    if not sections:
-        raise SystemExit("no decoder for any of these vectors")
     verdict = f"Passed by the native library, not by iotdec: **{len(spoilt)}**."
-    print("\n".join([*totals, "", verdict, *spoilt, *absent]))
-    if not wanted:
-        lines = [*totals, "", verdict, *(f"* {name}" for name in [*spoilt, *absent]), "", *sections]
-        table.write_text(INTRODUCTION + "\n".join(lines))
-    if spoilt:
+    notes = [f"* {name}" for name in [*spoilt, *absent]]
+    print("\n".join([*totals, "", verdict, *notes]))
+    table.write_text(INTRODUCTION + "\n".join([*totals, "", verdict, *notes, "", *sections]))
+    if spoilt or not sections:
         raise SystemExit(1)
 
 

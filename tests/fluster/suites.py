@@ -68,15 +68,13 @@ def suite_name(codec: str) -> str:
     return f"vectors-{codec}"
 
 
-def write(vectors: Path, directory: Path, codecs: list[str]) -> None:
+def write(vectors: Path, directory: Path) -> None:
     """Writes DIRECTORY/suites/*.json, and DIRECTORY/resources, where fluster looks for the files."""
     (directory / "suites").mkdir(parents=True, exist_ok=True)
     (directory / "resources").mkdir(exist_ok=True)
     for stale in (directory / "suites").iterdir():
         stale.unlink()
     for codec, rows in read(vectors).items():
-        if codec not in codecs:
-            continue
         suite = {
             "name": suite_name(codec),
             "codec": FORMATS[codec].fluster,
