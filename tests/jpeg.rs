@@ -254,6 +254,26 @@ fn decode_natively(packets: &[Vec<u8>]) -> Vec<u8> {
     output.stderr
 }
 
+/// What is in an image's header stays there: those after it do not suffer.
+#[test]
+fn a_bad_header_spoils_no_other_image() {
+    let _turn = exclusive();
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let source = "format=I420,width=64,height=64";
+    let file = make(directory.path(), "a.mjpeg", source, "jpegenc");
+    let mut packets = clips::packets(&file, Codec::Jpeg);
+    let tables = segments(&packets[1])
+        .into_iter()
+        .find(|(code, _)| *code == 0xc4);
+    let (_, range) = tables.expect("jpegenc writes tables");
+    packets[1][range.start + 5..range.end].fill(0xff);
+    let frames = decode_natively(&packets);
+    let size = 64 * 64 * 3 / 2;
+    // Its complaint is written to the same place.
+    let (whole, rest) = (frames.len() / size, frames.len() % size);
+    assert_eq!(whole, FRAMES - 1, "and {rest} bytes of complaint");
+}
+
 /// An image that is cut short is shown as far as it goes, and flagged; the others are
 /// not touched by it.
 #[test]

@@ -49,6 +49,7 @@ symbols! {
     #[allow(non_snake_case)]
     struct Api {
         fn tjInitDecompress() -> Handle;
+        fn tjDestroy(handle: Handle) -> c_int;
         fn tjDecompressHeader3(
             handle: Handle, data: *const c_uchar, len: c_ulong, width: *mut c_int,
             height: *mut c_int, sampling: *mut c_int, colour_space: *mut c_int,

@@ -7,6 +7,8 @@
 //!   leave out. So images without tables have a decompressor to themselves.
 //! * Planes are written in the size that `tjPlaneWidth` and `tjPlaneHeight` tell:
 //!   as many luma samples as make whole chroma samples.
+//! * After an error in a header it goes on where it was, whatever it is given next: then
+//!   only another decompressor helps.
 //! * A warning is an error whose code is `TJERR_WARNING`; the picture is there.
 
 mod api;
@@ -142,7 +144,7 @@ impl TurboJpeg {
     }
 
     /// What a call's result means: nothing, damage, or why there is no picture.
-    fn judge(&self, handle: Handle, result: c_int) -> Result<Option<DecodeError>, DecodeError> {
+    fn judge(&mut self, handle: Handle, result: c_int) -> Result<Option<DecodeError>, DecodeError> {
         if result == 0 {
             return Ok(None);
         }
@@ -165,13 +167,27 @@ impl TurboJpeg {
             text,
             fatal: false,
         };
-        match is_warning {
-            true => Ok(Some(error)),
-            false => Err(error),
+        if is_warning {
+            return Ok(Some(error));
+        }
+        self.replace(handle);
+        Err(error)
+    }
+
+    /// Makes another decompressor in place of one that failed.
+    fn replace(&mut self, failed: Handle) {
+        // SAFETY: no preconditions.
+        let fresh = unsafe { (self.api.tjInitDecompress)() };
+        let handles = [&mut self.with_tables, &mut self.without_tables];
+        let place = handles.into_iter().find(|handle| **handle == failed);
+        if let Some(place) = place.filter(|_| !fresh.is_null()) {
+            *place = fresh;
+            // SAFETY: nobody has it any more.
+            unsafe { (self.api.tjDestroy)(failed) };
         }
     }
 
-    fn header(&self, image: &Image<'_>) -> Result<Header, DecodeError> {
+    fn header(&mut self, image: &Image<'_>) -> Result<Header, DecodeError> {
         let (mut width, mut height, mut sampling, mut colour_space) = (0, 0, -1, -1);
         let handle = self.handle(image);
         // SAFETY: the data is read, and the numbers are written, during the call only.
@@ -187,8 +203,9 @@ impl TurboJpeg {
             )
         };
         // A sampling that it has no name for is an error too; RGB can be had of it.
+        let judged = self.judge(handle, result);
         if width <= 0 || height <= 0 {
-            let damage = self.judge(handle, result)?;
+            let damage = judged?;
             return Err(damage.unwrap_or_else(|| refused("an image without a size")));
         }
         Ok(Header {
