@@ -2,3 +2,4 @@
 //!
 //! * `bridge.rs` decodes without GStreamer, with the bridge alone.
 //! * `thumbnail.rs` makes a PNG of any video, with the element `iotdec`.
+//! * `appsink.py` looks at each frame in Python.

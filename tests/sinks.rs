@@ -355,6 +355,21 @@ fn what_is_encoded_again_can_be_decoded() {
     }
 }
 
+/// A sink that fails and says so only to who pushes, when there is nothing more to push.
+#[test]
+fn a_failure_on_the_last_frames_is_an_error() {
+    let _turn = exclusive();
+    let clip = Clip::round();
+    let mut playing = clip.prepare("appsink name=screen sync=false");
+    let fail = |_: &gst_app::AppSink| Err(gst::FlowError::Error);
+    let callbacks = gst_app::AppSinkCallbacks::builder().new_sample(fail);
+    playing.app_sink("screen").set_callbacks(callbacks.build());
+    playing.play();
+    playing.wait_for_end();
+    let end = playing.stop();
+    assert_eq!(end.only_error().text, "Internal data stream error.");
+}
+
 /// Where a virtual device can be had: the real ones show what people look at.
 #[test]
 fn kmssink_shows_it_on_a_virtual_device() {

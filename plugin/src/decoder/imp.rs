@@ -153,6 +153,20 @@ impl ForeignDecoder {
         result
     }
 
+    /// What downstream returned for the last frames of a stream is told upstream with the
+    /// next frame, of which there is none; queues post an error then too.
+    fn tell_of_failed_flow(&self, error: gst::FlowError) {
+        use gst::FlowError::{Error, NotNegotiated, NotSupported};
+        if matches!(error, Error | NotNegotiated | NotSupported) {
+            gst::element_imp_error!(
+                self,
+                gst::StreamError::Failed,
+                ("Internal data stream error."),
+                ["downstream returned {error:?} for the last frames"]
+            );
+        }
+    }
+
     /// Drops what is under way without waiting for anyone.
     fn discard(&self) {
         if let Some(session) = &*lock(&self.session) {
@@ -326,7 +340,10 @@ impl VideoDecoderImpl for ForeignDecoder {
     }
 
     fn finish(&self) -> Result<gst::FlowSuccess, gst::FlowError> {
-        self.drain()?;
+        if let Err(error) = self.drain() {
+            self.tell_of_failed_flow(error);
+            return Err(error);
+        }
         self.check_that_something_came()
     }
 
