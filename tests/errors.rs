@@ -213,14 +213,14 @@ fn a_format_without_a_decoder() {
     let file = directory.path().join("clip.mkv");
     let description = format!(
         "videotestsrc num-buffers=10 ! video/x-raw,width=320,height=240 \
-         ! vp8enc deadline=1 ! matroskamux ! filesink location=\"{}\"",
+         ! theoraenc ! matroskamux ! filesink location=\"{}\"",
         file.display()
     );
     let mut encoding = Playing::start(&description, LIMIT);
     encoding.wait_for_end();
     encoding.stop().assert_eos();
     let decoded = decode(&file, "iotdec name=decoder", LIMIT);
-    assert_one_error(&decoded, &["video/x-vp8", "de265", "openh264"]);
+    assert_one_error(&decoded, &["video/x-theora", "de265", "openh264"]);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use once_cell::sync::Lazy;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -64,7 +65,7 @@ impl IotdecBin {
         self.post_error_message(gst::error_msg!(
             gst::StreamError::WrongType,
             (
-                "There is no video in this stream, only {}; give one that holds video for: {}",
+                "There is no video in this stream, only {}; give one that holds one of: {}",
                 found.join(", "),
                 list(&register::all())
             )
@@ -245,15 +246,25 @@ fn has_profile_of(caps: &gst::Caps, decoder: &gst::Caps) -> bool {
     reduced(caps).can_intersect(&reduced(decoder))
 }
 
-/// The decoders with what they decode, for people.
+/// The decoders with what they decode, for people: one by one, but those of a library
+/// with very many only as a number.
 fn list(decoders: &[Arc<Registered>]) -> String {
-    /// More is not read.
-    const MOST: usize = 12;
-    if decoders.len() > MOST {
-        return format!("{} decoders, which iotdec list shows", decoders.len());
+    /// More of one manifest are not read.
+    const MOST: usize = 6;
+    let mut files = BTreeMap::<_, Vec<_>>::new();
+    for decoder in decoders {
+        let file = &decoder.manifest.file;
+        files.entry(file).or_default().push(decoder);
     }
-    let entry = |d: &Arc<Registered>| format!("{} ({})", media_types(&d.caps), d.manifest.name);
-    decoders.iter().map(entry).collect::<Vec<_>>().join(", ")
+    let entry = |d: &&Arc<Registered>| format!("{} ({})", media_types(&d.caps), d.manifest.name);
+    let of_file = |decoders: &Vec<&Arc<Registered>>| match &decoders[..] {
+        [first, .., last] if decoders.len() > MOST => {
+            let (first, last) = (&first.manifest.name, &last.manifest.name);
+            format!("{} formats ({first} to {last})", decoders.len())
+        }
+        few => few.iter().map(entry).collect::<Vec<_>>().join(", "),
+    };
+    files.values().map(of_file).collect::<Vec<_>>().join(", ")
 }
 
 fn media_types(caps: &gst::Caps) -> String {
@@ -438,7 +449,7 @@ impl IotdecBin {
             return message;
         }
         let text = format!(
-            "{}; give a file or stream that holds video for: {}",
+            "{}; give a file or stream that holds one of: {}",
             cause.message().trim_end_matches('.'),
             list(&register::all())
         );
