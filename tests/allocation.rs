@@ -109,7 +109,9 @@ fn assert_in_pool(outcome: &Outcome, pool: &gst::BufferPool) {
         outcome.inodes[first + 20..].iter().all(inside),
         "not all after the first"
     );
-    assert!(theirs.len() < 30, "{} buffers were taken", theirs.len());
+    // For as long as the decoder may refer to what is in them, not for one picture.
+    let acquired = downstream::acquired(pool);
+    assert!(acquired < 30, "buffers were acquired {acquired} times");
     assert_eq!(outcome.count("frames-copied"), 0);
     assert_given_back();
 }

@@ -7,6 +7,7 @@ use gst_allocators::prelude::*;
 use gst_video::prelude::*;
 use gst_video::{VideoAlignment, VideoInfo};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What a sink says to the ALLOCATION query in place of its own answer.
 #[derive(Clone, Debug, Default)]
@@ -82,6 +83,12 @@ pub fn inodes(pool: &gst::BufferPool) -> Vec<u64> {
     pool.imp().inodes.lock().expect("not poisoned").clone()
 }
 
+/// How often somebody acquired a buffer of a [`memfd_pool`].
+pub fn acquired(pool: &gst::BufferPool) -> usize {
+    let pool = pool.downcast_ref::<MemfdPool>().expect("a memfd pool");
+    pool.imp().acquired.load(Ordering::Relaxed)
+}
+
 /// How many buffers of memfd pools there are in this process.
 pub fn buffers() -> usize {
     let descriptors = crate::process::descriptors();
@@ -108,6 +115,7 @@ mod imp {
     pub struct MemfdPool {
         pub(super) making: Mutex<Making>,
         pub(super) inodes: Mutex<Vec<u64>>,
+        pub(super) acquired: AtomicUsize,
     }
 
     #[glib::object_subclass]
@@ -131,6 +139,15 @@ mod imp {
         fn set_config(&self, config: &mut gst::BufferPoolConfigRef) -> bool {
             let alignable = self.making.lock().expect("not poisoned").alignable;
             (alignable || config.video_alignment().is_none()) && self.parent_set_config(config)
+        }
+
+        fn acquire_buffer(
+            &self,
+            params: Option<&gst::BufferPoolAcquireParams>,
+        ) -> Result<gst::Buffer, gst::FlowError> {
+            let buffer = self.parent_acquire_buffer(params)?;
+            self.acquired.fetch_add(1, Ordering::Relaxed);
+            Ok(buffer)
         }
 
         fn alloc_buffer(

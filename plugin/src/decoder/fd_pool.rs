@@ -257,9 +257,12 @@ unsafe extern "C" fn dispose(object: *mut ffi::GstMiniObject) -> glib::ffi::gboo
         memory,
     } = *tenant;
     let buffer = object as *mut ffi::GstBuffer;
-    // SAFETY: the buffer is this thread's. A memory that nobody else refers to is, too.
+    // SAFETY: reviving is what a dispose function that returns FALSE must do; the
+    // reference taken here is the only one, without which nothing counts as writable. A
+    // memory that nobody else refers to is this thread's as well.
     let intact = unsafe {
         (*object).dispose = dispose;
+        ffi::gst_mini_object_ref(object);
         let intact = ffi::gst_buffer_n_memory(buffer) == 1
             && ffi::gst_buffer_peek_memory(buffer, 0).cast_const() == memory
             && ffi::gst_buffer_is_all_memory_writable(buffer) != glib::ffi::GFALSE;
@@ -268,18 +271,30 @@ unsafe extern "C" fn dispose(object: *mut ffi::GstMiniObject) -> glib::ffi::gboo
         }
         intact
     };
+    // SAFETY: the reference that was taken above.
+    let mut buffer = unsafe { gst::Buffer::from_glib_full(buffer) };
     if !intact {
         // Somebody still has the memory, or the buffer has another: no more pictures.
+        // The pool does not use such a buffer again either.
         lease.withdraw();
         drop(lease);
-        // SAFETY: what would have run if `lend` had not put this function in between.
-        return dispose.map_or(glib::ffi::GTRUE, |dispose| unsafe { dispose(object) });
+        drop(buffer);
+        return glib::ffi::GFALSE;
     }
-    // SAFETY: reviving is what a dispose function that returns FALSE must do: the
-    // reference taken here is the one that the slot keeps now. A buffer that is out
-    // refers to its pool, whose class says how to make it as new.
-    let buffer = unsafe {
-        ffi::gst_mini_object_ref(object);
+    reset(buffer.make_mut());
+    lease.memory().keep(PoolBuffer { buffer, layout });
+    // Only now may the guest render into the slot again. If the slot was given up, the
+    // pool gets its buffer.
+    drop(lease);
+    glib::ffi::GFALSE
+}
+
+/// Makes a buffer as new, as its pool does.
+fn reset(buffer: &mut gst::BufferRef) {
+    // SAFETY: exclusive by `&mut`. A buffer that was acquired and not released refers to
+    // its pool, an instance of a class derived from GstBufferPool's.
+    unsafe {
+        let buffer = buffer.as_mut_ptr();
         let pool = (*buffer).pool;
         if !pool.is_null() {
             let class = (*pool.cast::<glib::gobject_ffi::GTypeInstance>()).g_class;
@@ -287,13 +302,7 @@ unsafe extern "C" fn dispose(object: *mut ffi::GstMiniObject) -> glib::ffi::gboo
                 reset(pool, buffer);
             }
         }
-        gst::Buffer::from_glib_full(buffer)
-    };
-    lease.memory().keep(PoolBuffer { buffer, layout });
-    // Only now may the guest render into the slot again. If the slot was given up, the
-    // pool gets its buffer.
-    drop(lease);
-    glib::ffi::GFALSE
+    }
 }
 
 unsafe extern "C" fn free_tenant(tenant: glib::ffi::gpointer) {
