@@ -57,7 +57,7 @@ struct Dav1d {
 
 fn open(library: &Library, slots: Arc<dyn SlotPool>, options: &Options) -> Opened {
     options.only(&["threads", "film-grain", "operating-point"])?;
-    // One by default: under emulation a second one gains little (see docs/bench.md).
+    // One by default: under emulation a second one gains little (docs/bench.md).
     let threads = options.number("threads", 1)?.clamp(1, 64);
     let film_grain = options.number("film-grain", 1)?;
     let operating_point = options.number("operating-point", 0)?;

@@ -43,7 +43,7 @@ struct Vpx {
 
 fn open(library: &Library, slots: Arc<dyn SlotPool>, options: &Options) -> Opened {
     options.only(&["codec", "threads"])?;
-    // One by default: under emulation more gain little (see docs/manifests.md).
+    // One by default: under emulation a second one gains little (docs/bench.md).
     let threads = options.number("threads", 1)?.clamp(1, 64);
     let api = Api::load(library).map_err(OpenError::symbol)?;
     let (is_vp9, interface) = match options.text("codec") {
