@@ -22,7 +22,8 @@ PROGRAM = os.environ["IOTDEC_FRAME_CHECKSUM"]
 # elementary stream by its first bytes.
 ELEMENTARY = (".264", ".h264", ".avc", ".jsv", ".265", ".h265", ".obu", ".m2v", ".m4v", ".mjpeg")
 # The same for the bin iotdec, which is given the file as it is: these begin in a way that typefind of
-# GStreamer 1.22 does not know.
+# GStreamer 1.22 does not know. Its h265parse takes headers out of byte-streams of several layers, but not out of
+# the form that GStreamer's own decoders ask for.
 UNTYPED = ("heif-hevc/B021.265", "heif-hevc/B025.265")
 
 
@@ -84,7 +85,8 @@ class Iotdec(Run):
 
     def arguments(self, file):
         if file.endswith(UNTYPED):
-            return ["element", f"{self.parser(file)} ! {self.name}"]
+            layered = "video/x-h265, stream-format=hvc1; video/x-h265"
+            return ["element", f'{self.parser(file)} ! capsfilter caps="{layered}" ! {self.name}']
         return ["element", f"iotdec decoder={self.decoder}"]
 
 
