@@ -17,6 +17,9 @@ const IDCT: &str = "simple";
 pub struct Recipe {
     codec: *const Codec,
     head: CodecHead,
+    /// It guesses how far pictures are reordered, and throws away what comes too late
+    /// for the guess, unless it is told to be strict.
+    guesses_order: bool,
     pub threads: u32,
     /// As the host told last.
     stream: StreamHead,
@@ -36,6 +39,7 @@ impl Recipe {
         Ok(Self {
             codec,
             head: layout::codec_head(codec, &name)?,
+            guesses_order: name.as_bytes() == b"h264",
             threads,
             stream: StreamHead::default(),
             codec_data: Vec::new(),
@@ -112,6 +116,8 @@ impl Recipe {
         if self.low_delay {
             set(c"flags", "+low_delay")?;
             set(c"thread_type", "slice")?;
+        } else if self.guesses_order {
+            set(c"strict", "strict")?;
         }
         if width > 0 && height > 0 {
             set(c"video_size", &format!("{width}x{height}"))?;
