@@ -142,7 +142,7 @@ impl IotdecBin {
             });
         }
         // The parser converts between stream formats when it is linked, so only the
-        // media type decides here. A profile that none is made for is tried all the
+        // format itself decides here. A profile that none is made for is tried all the
         // same: to show what can be shown is what the user asked for.
         let mut fitting: Vec<_> = decoders.iter().filter(|d| fits(caps, &d.caps)).collect();
         let suits = |d: &Registered| has_profile_of(caps, &d.caps);
@@ -220,13 +220,28 @@ fn parser_of(caps: &gst::Caps) -> Result<gst::ElementFactory, gst::ErrorMessage>
     })
 }
 
+/// Whether a decoder is for the format of these caps, in whatever form it comes.
 fn fits(caps: &gst::Caps, decoder: &gst::Caps) -> bool {
-    let media_type = |caps: &gst::Caps| {
-        let names = caps.iter().map(|structure| structure.name().to_string());
-        names.collect::<Vec<_>>()
+    /// What a parser changes, and what only some streams of a format keep to.
+    const FORM: [&str; 7] = [
+        "stream-format",
+        "alignment",
+        "parsed",
+        "framed",
+        "profile",
+        "level",
+        "tier",
+    ];
+    let format = |caps: &gst::Caps| -> gst::Caps {
+        let structures = caps.iter().map(gst::StructureRef::to_owned);
+        structures
+            .map(|mut structure| {
+                structure.remove_fields(FORM);
+                structure
+            })
+            .collect()
     };
-    let theirs = media_type(decoder);
-    media_type(caps).iter().any(|name| theirs.contains(name))
+    format(caps).can_intersect(&format(decoder))
 }
 
 /// Whether a decoder is made for the profile of these caps, as far as both tell.

@@ -307,7 +307,7 @@ impl VideoDecoderImpl for ForeignDecoder {
     ) -> Result<(), gst::LoggableError> {
         // What is still inside belongs to the old caps.
         self.join_rest();
-        let _ = self.drain();
+        let _ = self.drain_worker();
         gst::debug!(CAT, imp = self, "Input caps {:?}", state.caps());
         let bitstream = self.bitstream_of(state)?;
         let setup = self.stream_setup(state, &bitstream);
@@ -348,7 +348,7 @@ impl VideoDecoderImpl for ForeignDecoder {
     }
 
     fn drain(&self) -> Result<gst::FlowSuccess, gst::FlowError> {
-        self.drain_worker()
+        self.drain_entirely()
     }
 
     fn flush(&self) -> bool {

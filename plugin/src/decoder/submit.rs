@@ -194,20 +194,24 @@ impl ForeignDecoder {
         }
     }
 
-    /// Waits until every frame that was sent has come out, or never will.
+    /// Waits until every frame that was sent has come out, and lets go of those of
+    /// which none did: packets that made no picture of their own.
+    pub(super) fn drain_entirely(&self) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let result = self.drain_worker()?;
+        for frame in self.obj().frames() {
+            self.obj().release_frame(frame);
+        }
+        Ok(result)
+    }
+
+    /// Waits until every picture that the decoder can give out has come out. Of a
+    /// damaged stream it may still keep one.
     pub(super) fn drain_worker(&self) -> Result<gst::FlowSuccess, gst::FlowError> {
         if self.obj().frames().is_empty() {
             return lock(&self.progress).flow;
         }
         self.run_task()?;
-        let result = self.without_stream_lock(|| self.wait_for_drain());
-        if result.is_ok() {
-            // Packets that made no picture of their own.
-            for frame in self.obj().frames() {
-                self.obj().release_frame(frame);
-            }
-        }
-        result
+        self.without_stream_lock(|| self.wait_for_drain())
     }
 
     fn wait_for_drain(&self) -> Result<gst::FlowSuccess, gst::FlowError> {
