@@ -21,6 +21,7 @@ compile_error!("the wire format is the memory of little-endian machines");
 #[cfg(not(loom))]
 pub mod bench;
 mod codes;
+pub mod door;
 pub mod doorbell;
 mod futex;
 pub mod layout;

@@ -1,0 +1,15 @@
+//! Compiles the C++ shim against the translator that the crate `dynarmic` has built.
+
+use std::path::PathBuf;
+
+fn main() {
+    let root = PathBuf::from(std::env::var_os("DEP_DYNARMIC_ROOT").expect("set by dynarmic"));
+    cc::Build::new()
+        .cpp(true)
+        .std("c++20")
+        .opt_level(2)
+        .file("shim/translator.cpp")
+        .include(root.join("include"))
+        .compile("iotdec-translator");
+    println!("cargo:rerun-if-changed=shim");
+}
