@@ -8,6 +8,8 @@ fn main() {
         .cpp(true)
         .std("c++20")
         .opt_level(2)
+        // Exclusive accesses to 16 bytes.
+        .flag("-mcx16")
         .file("shim/translator.cpp")
         .include(root.join("include"))
         .compile("iotdec-translator");
