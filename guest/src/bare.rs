@@ -4,6 +4,7 @@
 //! A packet file is a sequence of `u32` length, `u32` flags (little-endian, the
 //! flags of [`iotdec_wire::msg::packet_flags`]) and that many bytes.
 
+use crate::accel;
 use crate::args::Args;
 use crate::decoder::{self, Decoder, Frame, Options, Output, Packet, Stream};
 use crate::slots::local::LocalSlots;
@@ -77,9 +78,26 @@ pub fn run(args: &Args) -> Result<(), String> {
     let checksum = tally
         .checksum
         .map_or(String::new(), |sum| format!(",\"checksum\":\"{sum:016x}\""));
+    let accelerator = accel::counters().map_or(String::new(), |counters| {
+        let iotdec_wire::door::Counters {
+            entries,
+            syscalls,
+            unknown,
+            leaves,
+            pauses,
+            blocks,
+            code_bytes,
+            native_calls,
+        } = counters;
+        format!(
+            ",\"accelerator\":{{\"entries\":{entries},\"syscalls\":{syscalls},\"unknown\":{unknown},\
+             \"leaves\":{leaves},\"pauses\":{pauses},\"blocks\":{blocks},\"code_bytes\":{code_bytes},\
+             \"native_calls\":{native_calls}}}"
+        )
+    });
     println!(
         "{{\"frames\":{},\"seconds\":{:.6},\"decode_us\":{},\"packets\":{},\"errors\":{errors},\
-         \"corrupt\":{},\"copied\":{},\"prompt\":{},\"decoder\":\"{}\"{checksum}}}",
+         \"corrupt\":{},\"copied\":{},\"prompt\":{},\"decoder\":\"{}\"{checksum}{accelerator}}}",
         tally.frames,
         spent.as_secs_f64(),
         spent.as_micros(),

@@ -12,9 +12,11 @@
 //!
 //! The command line belongs to the host and to the tests; it is not an interface.
 
+mod accel;
 mod args;
 mod bare;
 mod decoder;
+mod fault;
 mod library;
 mod mapping;
 mod packets;
@@ -35,14 +37,23 @@ const USAGE: &str =
 
 fn main() -> ExitCode {
     exit_on_panic();
-    die_of_faults();
+    fault::report_faults();
     let mut words = std::env::args().skip(1);
     let command = words.next().unwrap_or_default();
-    let result = Args::parse(words).and_then(|args| match command.as_str() {
-        "serve" => serve::run(&args),
-        "bare" => bare::run(&args),
-        "turnflag" => turnflag::run(&args),
-        _ => Err(USAGE.to_owned()),
+    let result = Args::parse(words).and_then(|args| {
+        let accel = args
+            .get("accel")
+            .map_or(Ok(accel::Mode::Off), accel::Mode::parse)?;
+        let report = accel::open(accel);
+        if report.mode < accel {
+            eprintln!("accelerator: {:?}: {}", report.mode, report.reason);
+        }
+        match command.as_str() {
+            "serve" => serve::run(&args),
+            "bare" => bare::run(&args),
+            "turnflag" => turnflag::run(&args),
+            _ => Err(USAGE.to_owned()),
+        }
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -50,15 +61,6 @@ fn main() -> ExitCode {
             eprintln!("{text}");
             ExitCode::FAILURE
         }
-    }
-}
-
-/// A fault ends the worker, with the signal as its status. Rust's own handler, meant
-/// for stack overflows, would swallow a signal that was sent from outside.
-fn die_of_faults() {
-    for signal in [libc::SIGSEGV, libc::SIGBUS] {
-        // SAFETY: the default action needs no handler that could misbehave.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
 }
 

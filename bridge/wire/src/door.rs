@@ -132,8 +132,10 @@ pub struct Context {
     /// Where the code was that last accessed memory it may not: the start of a piece of
     /// straight-line code. 0 if it never did.
     pub fault: u64,
-    /// Zero.
-    pub reserved: [u64; 2],
+    /// The guest's own: its stack pointer while it executes an unknown instruction.
+    pub own_sp: u64,
+    /// The guest's own: unknown instructions executed since it was last set to 0.
+    pub stepped: u64,
     /// v0 to v31, low half first.
     pub v: [[u64; 2]; 32],
 }

@@ -15,6 +15,7 @@ mod shape;
 mod turbojpeg;
 mod vpx;
 
+use crate::accel;
 use crate::library::Library;
 use crate::slots::{Lease, SlotPool};
 use iotdec_wire::msg::{Refusal, StreamHead, packet_flags, stream_flags};
@@ -202,7 +203,41 @@ pub fn open(adapter: &str, library: &str, slots: Arc<dyn SlotPool>, options: &Op
         refusal: Refusal::Library,
         text,
     })?;
-    (adapter.open)(&library, slots, options)
+    let decoder = accel::run(|| (adapter.open)(&library, slots, options))?;
+    Ok(Box::new(Accelerated(decoder)))
+}
+
+/// A decoder whose calls are made with the accelerator's help.
+struct Accelerated(Box<dyn Decoder>);
+
+impl Decoder for Accelerated {
+    fn version(&self) -> String {
+        self.0.version()
+    }
+
+    fn begin(&mut self, stream: &Stream<'_>) -> Result<(), DecodeError> {
+        accel::run(|| self.0.begin(stream))
+    }
+
+    fn decode(
+        &mut self,
+        packet: Packet<'_>,
+        output: &mut dyn Output,
+    ) -> Result<Decoded, DecodeError> {
+        accel::run(|| self.0.decode(packet, output))
+    }
+
+    fn delay(&self) -> u32 {
+        self.0.delay()
+    }
+
+    fn drain(&mut self, output: &mut dyn Output) -> Result<(), DecodeError> {
+        accel::run(|| self.0.drain(output))
+    }
+
+    fn flush(&mut self) {
+        accel::run(|| self.0.flush());
+    }
 }
 
 /// An adapter's settings, from `--option KEY=VALUE` and `--threads`.

@@ -1,0 +1,157 @@
+//! What the accelerator, a plugin in the QEMU that runs this worker, does for it.
+//! Without one, and in a native worker, everything here is a plain call.
+
+#[cfg(target_arch = "aarch64")]
+mod door;
+#[cfg(target_arch = "aarch64")]
+mod turbo;
+
+/// How much of the accelerator is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mode {
+    /// Nothing.
+    Off,
+    /// Functions of the C library.
+    Native,
+    /// Those, and decoding itself.
+    Turbo,
+}
+
+impl Mode {
+    /// The mode that goes by this name.
+    pub fn parse(name: &str) -> Result<Self, String> {
+        match name {
+            "off" => Ok(Self::Off),
+            "native" => Ok(Self::Native),
+            "turbo" => Ok(Self::Turbo),
+            _ => Err(format!("--accel {name}: not off, native or turbo")),
+        }
+    }
+}
+
+/// What came of opening the accelerator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// What is on.
+    pub mode: Mode,
+    /// Why that is less than was wanted; empty if it is not.
+    pub reason: String,
+}
+
+impl Report {
+    fn less(mode: Mode, reason: impl Into<String>) -> Self {
+        let reason = reason.into();
+        Self { mode, reason }
+    }
+}
+
+/// Makes use of the accelerator, as far as it is there and works. Before the library is
+/// loaded: threads that its constructors create are to be in turbo as well.
+pub fn open(wanted: Mode) -> Report {
+    if wanted == Mode::Off {
+        return Report::less(Mode::Off, "");
+    }
+    imp::open(wanted)
+}
+
+/// Calls `function`, in turbo if that is on.
+pub fn run<R>(function: impl FnOnce() -> R) -> R {
+    imp::run(function)
+}
+
+/// Where the library was when the program counter was `pc`: while code runs in turbo,
+/// that says nothing.
+pub fn library_pc(pc: u64) -> u64 {
+    imp::library_pc(pc)
+}
+
+/// What the accelerator counted; `None` if there is none.
+pub fn counters() -> Option<iotdec_wire::door::Counters> {
+    imp::counters()
+}
+
+#[cfg(target_arch = "aarch64")]
+mod imp {
+    use super::{Mode, Report, door, turbo};
+    use bytemuck::Zeroable;
+    use iotdec_wire::door::{Counters, Service, Status, VERSION, features};
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+    pub use turbo::{library_pc, run};
+
+    static IS_THERE: AtomicBool = AtomicBool::new(false);
+
+    pub fn open(wanted: Mode) -> Report {
+        let [ctr_el0, dczid_el0, cntfrq_el0] = processor();
+        let mut values = [VERSION, ctr_el0, dczid_el0, cntfrq_el0, 0, 0];
+        let status = door::knock(Service::Hello, &mut values);
+        match (status, values) {
+            (Status::Done, _) => IS_THERE.store(true, Relaxed),
+            (Status::Unanswered, _) => {
+                return Report::less(Mode::Off, "QEMU runs without the accelerator");
+            }
+            (_, [VERSION, ..]) => {
+                return Report::less(Mode::Off, "the accelerator declines this QEMU");
+            }
+            (_, [other, ..]) => {
+                let reason = format!("the accelerator has version {other}, the worker {VERSION}");
+                return Report::less(Mode::Off, reason);
+            }
+        }
+        if wanted == Mode::Native {
+            return Report::less(Mode::Native, "");
+        }
+        if values[1] & features::TURBO == 0 {
+            return Report::less(Mode::Native, "the accelerator has no second translator");
+        }
+        // SAFETY: it says that it has.
+        unsafe { turbo::switch_on() };
+        Report::less(Mode::Turbo, "")
+    }
+
+    pub fn counters() -> Option<Counters> {
+        let mut counters = Counters::zeroed();
+        let mut values = [&raw mut counters as u64, 0, 0, 0, 0, 0];
+        let is_there = IS_THERE.load(Relaxed);
+        (is_there && door::knock(Service::Count, &mut values) == Status::Done).then_some(counters)
+    }
+
+    /// CTR_EL0, DCZID_EL0 and CNTFRQ_EL0, which programs may read (Arm ARM, D19.2).
+    fn processor() -> [u64; 3] {
+        let (ctr, dczid, cntfrq);
+        // SAFETY: reads registers.
+        unsafe {
+            std::arch::asm!(
+                "mrs {}, ctr_el0",
+                "mrs {}, dczid_el0",
+                "mrs {}, cntfrq_el0",
+                out(reg) ctr,
+                out(reg) dczid,
+                out(reg) cntfrq,
+                options(nomem, nostack, preserves_flags),
+            );
+        }
+        [ctr, dczid, cntfrq]
+    }
+}
+
+#[cfg(not(target_arch = "aarch64"))]
+mod imp {
+    use super::{Mode, Report};
+
+    pub fn open(_: Mode) -> Report {
+        Report::less(Mode::Off, "the worker runs natively")
+    }
+
+    pub fn run<R>(function: impl FnOnce() -> R) -> R {
+        function()
+    }
+
+    pub fn library_pc(pc: u64) -> u64 {
+        pc
+    }
+
+    pub fn counters() -> Option<iotdec_wire::door::Counters> {
+        None
+    }
+}

@@ -1,0 +1,188 @@
+//! Turbo, from the guest's side: calls that the accelerator's translator runs.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `enter` | the way in, system calls, and the way out |
+//! | `step` | instructions that only QEMU knows |
+//! | `leave` | the rest of a call in QEMU |
+//! | `thread` | the library's own threads |
+
+mod enter;
+mod leave;
+mod step;
+mod thread;
+
+use bytemuck::Zeroable;
+use iotdec_wire::door::{Context, MAGIC};
+use std::cell::Cell;
+use std::ffi::c_void;
+use std::ptr;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+
+/// Unknown instructions in one call from which on QEMU alone is faster: each takes about
+/// as long as QEMU takes for 300 others (measured).
+const TOO_MANY: u64 = 5_000;
+/// Calls in a row with too many, after which turbo is given up.
+const PATIENCE: u32 = 8;
+
+/// Whether calls are made in turbo.
+static ON: AtomicBool = AtomicBool::new(false);
+/// Calls in a row with too many unknown instructions.
+static BAD_CALLS: AtomicU32 = AtomicU32::new(0);
+
+/// Makes calls in turbo from now on.
+///
+/// # Safety
+/// The accelerator has turbo.
+pub unsafe fn switch_on() {
+    ON.store(true, Relaxed);
+}
+
+/// Whether calls are made in turbo.
+pub fn is_on() -> bool {
+    ON.load(Relaxed)
+}
+
+/// Every context there is, with the thread that it belongs to; 0 if to none.
+static CONTEXTS: Mutex<Vec<(libc::pid_t, &'static Cells)>> = Mutex::new(Vec::new());
+
+/// A context, which the accelerator changes.
+struct Cells(Cell<Context>);
+
+// SAFETY: used by the thread that it belongs to alone, which `CONTEXTS` notes.
+unsafe impl Sync for Cells {}
+
+thread_local! {
+    /// The context of the call that this thread makes in turbo.
+    static CURRENT: Cell<*mut Context> = const { Cell::new(ptr::null_mut()) };
+}
+
+/// A thread's hold on a context.
+///
+/// Not given back by a thread that ends inside its call, by `pthread_exit`: it makes its
+/// last system calls through the context. Another thread takes it once that one is gone.
+struct Lease(&'static Cells);
+
+impl Lease {
+    fn take() -> Self {
+        // SAFETY: asks for the thread's number.
+        let own = unsafe { libc::gettid() };
+        let mut contexts = CONTEXTS.lock().expect("no panic is survived");
+        if let Some((thread, cells)) = contexts.iter_mut().find(|(t, _)| is_free(*t, own)) {
+            *thread = own;
+            return Self(cells);
+        }
+        let context = Context {
+            call: iotdec_wire::door::Call {
+                magic: MAGIC,
+                ..Zeroable::zeroed()
+            },
+            ..Zeroable::zeroed()
+        };
+        let cells: &'static Cells = Box::leak(Box::new(Cells(Cell::new(context))));
+        contexts.push((own, cells));
+        Self(cells)
+    }
+
+    fn context(&self) -> *mut Context {
+        self.0.0.as_ptr()
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let mut contexts = CONTEXTS.lock().expect("no panic is survived");
+        let entry = contexts
+            .iter_mut()
+            .find(|(_, cells)| ptr::eq(*cells, self.0));
+        if let Some((thread, _)) = entry {
+            *thread = 0;
+        }
+    }
+}
+
+/// Whether the thread that a context belongs to needs it no more, as the thread `own`,
+/// which has none, sees it.
+fn is_free(thread: libc::pid_t, own: libc::pid_t) -> bool {
+    // SAFETY: signal 0 is not sent; whether it could be tells whether the thread exists.
+    let exists = |thread: libc::pid_t| unsafe {
+        libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, 0) == 0
+    };
+    thread == 0 || thread == own || !exists(thread)
+}
+
+/// Calls `function` in turbo if it is on and this thread is not in it already.
+pub fn run<R>(function: impl FnOnce() -> R) -> R {
+    if !is_on() || !CURRENT.get().is_null() {
+        return function();
+    }
+    /// What the call needs and gives.
+    struct Parcel<F, R> {
+        function: Option<F>,
+        result: Option<R>,
+    }
+    unsafe extern "C-unwind" fn call<F: FnOnce() -> R, R>(parcel: *mut c_void) -> *mut c_void {
+        // SAFETY: `run` passes its own parcel, and does not touch it meanwhile.
+        let parcel = unsafe { &mut *parcel.cast::<Parcel<F, R>>() };
+        parcel.result = parcel.function.take().map(|function| function());
+        ptr::null_mut()
+    }
+    fn parcel<F: FnOnce() -> R, R>(function: F) -> (Parcel<F, R>, enter::Function) {
+        let parcel = Parcel {
+            function: Some(function),
+            result: None,
+        };
+        (parcel, call::<F, R>)
+    }
+
+    let lease = Lease::take();
+    let context = lease.context();
+    let (mut parcel, call) = parcel(function);
+    // SAFETY: turbo is on; the lease keeps the context.
+    unsafe {
+        (*context).stepped = 0;
+        CURRENT.set(context);
+        enter::iotdec_turbo_enter(context, call, (&raw mut parcel).cast());
+        CURRENT.set(ptr::null_mut());
+        judge((*context).stepped);
+    }
+    parcel.result.expect("the call has returned")
+}
+
+/// Gives turbo up when calls fall back to QEMU again and again.
+fn judge(stepped: u64) {
+    if stepped <= TOO_MANY {
+        BAD_CALLS.store(0, Relaxed);
+    } else if BAD_CALLS.fetch_add(1, Relaxed) + 1 == PATIENCE {
+        ON.store(false, Relaxed);
+        let worst = unknown_instructions().max_by_key(|(_, hits)| *hits);
+        let (word, hits) = worst.unwrap_or_default();
+        eprintln!(
+            "turbo is off: {stepped} instructions of one call were unknown to it, \
+             most often {word:#010x} ({hits} times since the start)"
+        );
+    }
+}
+
+/// Instructions that the translator does not know, and how often each was executed.
+pub fn unknown_instructions() -> impl Iterator<Item = (u32, u64)> {
+    step::hits()
+}
+
+/// Where the library was when QEMU's program counter was `pc`, for the report of a fault.
+pub fn library_pc(pc: u64) -> u64 {
+    let context = CURRENT.get();
+    if context.is_null() {
+        return pc;
+    }
+    // SAFETY: this thread's context; the accelerator has noted where it was.
+    let (fault, next) = unsafe { ((*context).fault, (*context).pc) };
+    if step::contains(pc) {
+        next
+    } else if enter::contains(pc) && fault != 0 {
+        fault
+    } else {
+        pc
+    }
+}

@@ -1,0 +1,77 @@
+//! The library's own threads run in turbo too: the worker's `pthread_create` is found
+//! before the C library's, and hands on to it.
+
+use super::{CURRENT, Lease, enter, is_on};
+use std::ffi::{c_int, c_void};
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+type Create = unsafe extern "C" fn(
+    *mut libc::pthread_t,
+    *const libc::pthread_attr_t,
+    enter::Function,
+    *mut c_void,
+) -> c_int;
+
+/// What a thread was to run.
+struct Start {
+    function: enter::Function,
+    argument: *mut c_void,
+}
+
+/// `pthread_create` of POSIX, for every library in this process.
+///
+/// # Safety
+/// As the C library's.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn pthread_create(
+    thread: *mut libc::pthread_t,
+    attributes: *const libc::pthread_attr_t,
+    function: enter::Function,
+    argument: *mut c_void,
+) -> c_int {
+    let Some(create) = next() else {
+        return libc::ENOSYS;
+    };
+    if !is_on() {
+        // SAFETY: the caller's promise.
+        return unsafe { create(thread, attributes, function, argument) };
+    }
+    let start = Box::into_raw(Box::new(Start { function, argument }));
+    // SAFETY: as above; the new thread owns `start`.
+    let error = unsafe { create(thread, attributes, begin, start.cast()) };
+    if error != 0 {
+        // SAFETY: no thread got it.
+        drop(unsafe { Box::from_raw(start) });
+    }
+    error
+}
+
+/// The C library's own.
+fn next() -> Option<Create> {
+    static NEXT: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
+    let mut address = NEXT.load(Ordering::Relaxed);
+    if address.is_null() {
+        // SAFETY: a C string; the caller is the worker, whose next is the C library.
+        address = unsafe { libc::dlsym(libc::RTLD_NEXT, c"pthread_create".as_ptr()) };
+        NEXT.store(address, Ordering::Relaxed);
+    }
+    // SAFETY: POSIX gives the function of that name this type.
+    unsafe { std::mem::transmute::<*mut c_void, Option<Create>>(address) }
+}
+
+/// Runs a new thread's function in turbo. `pthread_exit` unwinds through here, so
+/// nothing is to be dropped while the function runs.
+unsafe extern "C-unwind" fn begin(start: *mut c_void) -> *mut c_void {
+    // SAFETY: `pthread_create` handed it over.
+    let Start { function, argument } = *unsafe { Box::from_raw(start.cast::<Start>()) };
+    let lease = std::mem::ManuallyDrop::new(Lease::take());
+    let context = lease.context();
+    CURRENT.set(context);
+    // SAFETY: turbo is on; the lease keeps the context. Calling the function is what
+    // whoever created the thread wants.
+    let result = unsafe { enter::iotdec_turbo_enter(context, function, argument) };
+    CURRENT.set(ptr::null_mut());
+    drop(std::mem::ManuallyDrop::into_inner(lease));
+    result
+}
