@@ -13,5 +13,7 @@ fn main() {
         .file("shim/translator.cpp")
         .include(root.join("include"))
         .compile("iotdec-translator");
+    // A symbol that nothing defines fails the build: QEMU would refuse the plugin.
+    println!("cargo:rustc-cdylib-link-arg=-Wl,--no-undefined");
     println!("cargo:rerun-if-changed=shim");
 }

@@ -44,7 +44,8 @@ void iotdec_translator_forget(iotdec_translator* translator, uint64_t start, uin
 uint64_t iotdec_translator_x(const iotdec_translator* translator, uint32_t number);
 uint64_t iotdec_translator_pc(const iotdec_translator* translator);
 
-// The questions.
+// The questions. Hidden, though another language defines them: QEMU sees what it looks for and no more.
+#pragma GCC visibility push(hidden)
 uint32_t iotdec_accel_code(void* owner, uint64_t address);
 void iotdec_accel_supervisor_call(void* owner, uint32_t number);
 void iotdec_accel_unknown(void* owner, uint64_t pc, uint64_t count);
@@ -53,5 +54,6 @@ void iotdec_accel_code_changed(void* owner, uint64_t address);
 // Code of the calling thread's translator, with the name that it goes by.
 void iotdec_accel_emitted(uint64_t start, uint64_t end, const char* name, uint64_t name_length);
 void iotdec_accel_cleared();
+#pragma GCC visibility pop
 
 }

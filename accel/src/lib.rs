@@ -1,8 +1,8 @@
 //! The accelerator: a plugin inside QEMU that runs a guest's decoder faster than QEMU
 //! does.
 //!
-//! It opens a [`door`] for the guest. Behind it are [`native`] functions, done by the
-//! host's own, and [`turbo`], which runs the guest's code with a second translator.
+//! It opens a `door` for the guest. Behind it are `native` functions, done by the
+//! host's own, and `turbo`, which runs the guest's code with a second translator.
 
 mod counters;
 mod door;

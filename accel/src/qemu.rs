@@ -77,9 +77,14 @@ pub fn qemu() -> &'static Qemu {
 macro_rules! function {
     ($name:literal) => {{
         let address = symbol($name).ok_or(concat!("QEMU lacks ", $name))?;
+        #[expect(
+            clippy::missing_transmute_annotations,
+            reason = "the field it becomes has the type"
+        )]
         // SAFETY: QEMU's function of that name has the type that it is used with here,
         // which its plugin documentation gives.
-        unsafe { std::mem::transmute::<*mut c_void, _>(address) }
+        let function = unsafe { std::mem::transmute::<*mut c_void, _>(address) };
+        function
     }};
 }
 
