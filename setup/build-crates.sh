@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# cargo's part of the meson build: build-crates.sh STAMP host LIBEXECDIR DATADIR | build-crates.sh STAMP guest
+# cargo's part of the meson build: build-crates.sh STAMP host LIBEXECDIR DATADIR | build-crates.sh STAMP guest |
+# build-crates.sh STAMP accelerator
 # STAMP is rewritten only when a result changed, so that ninja leaves alone what depends on it.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -23,7 +24,12 @@ guest)
     IOTDEC_GUEST_TARGET_DIR=$ROOT/target/guest setup/cargo-guest build --release -p iotdec-worker
     made=(target/guest/aarch64-unknown-linux-gnu/release/iotdec-worker)
     ;;
-*) die "neither host nor guest: $2" ;;
+accelerator)
+    # By itself, for it is optional: with it, the host's crates would share other features of dependencies.
+    CARGO_TARGET_DIR=$ROOT/target setup/cargo build --release -p iotdec-accel
+    made=(target/release/libiotdec_accel.so)
+    ;;
+*) die "nothing to build is called $2" ;;
 esac
 
 state=$(stat -c "%n %i %s %y" "${made[@]}")
