@@ -26,9 +26,22 @@ check() {
 check "format" setup/cargo fmt --all --check
 check "build" setup/build.sh
 check "install" setup/check-install.sh
-check "lint" setup/devenv setup/cargo clippy --workspace --all-targets -- -D warnings
-check "documentation" env RUSTDOCFLAGS="-D warnings" setup/devenv setup/cargo doc --workspace --no-deps
-check "tests" setup/devenv setup/cargo test --workspace --no-fail-fast
+check "options" setup/check-options.sh
+# The accelerator apart: its C++ was built for the release profile and is not to be built for another.
+others=(--workspace --exclude iotdec-accel)
+accelerator=(--release -p iotdec-accel)
+check "lint" setup/devenv setup/cargo clippy "${others[@]}" --all-targets -- -D warnings
+check "documentation" env RUSTDOCFLAGS="-D warnings" setup/devenv setup/cargo doc "${others[@]}" --no-deps
+# shellcheck disable=SC2016 # for the environment that is entered
+if setup/devenv sh -c '[ -n "$IOTDEC_ACCEL" ]'; then
+    check "accelerator's lint" setup/cargo clippy "${accelerator[@]}" --all-targets -- -D warnings
+    check "accelerator's documentation" env RUSTDOCFLAGS="-D warnings" setup/cargo doc "${accelerator[@]}" \
+        --no-deps --document-private-items
+    check "accelerator's tests" setup/cargo test "${accelerator[@]}"
+else
+    printf '\n== accelerator: not in this build\n'
+fi
+check "tests" setup/devenv setup/cargo test "${others[@]}" --no-fail-fast
 check "guest tests" setup/cargo-guest test -p iotdec-nal -p iotdec-wire -p iotdec-worker # under QEMU, on the sysroot
 check "model" env RUSTFLAGS="--cfg loom" setup/cargo test -p iotdec-wire --release --target-dir target/loom loom
 
