@@ -59,7 +59,7 @@ fn libde265_needs_nothing_special() {
     let library = inspect(&in_sysroot("libde265.so.0"));
     assert!(!library.contains_sve, "constants were taken for SVE");
     assert!(!library.requires_pac);
-    assert_eq!(library.cpu_model(), "cortex-a76");
+    assert_eq!(library.needs().cpu_model(), "cortex-a76");
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn openh264_needs_nothing_special() {
     let library = inspect(&in_sysroot("libopenh264.so.7"));
     assert!(!library.contains_sve, "constants were taken for SVE");
     assert!(!library.requires_pac);
-    assert_eq!(library.cpu_model(), "cortex-a76");
+    assert_eq!(library.needs().cpu_model(), "cortex-a76");
 }
 
 /// glibc has SVE variants of its functions, and uses them where there is SVE.
@@ -102,7 +102,7 @@ fn hints_of_pointer_authentication_need_no_such_cpu() {
     let protection = ["-O2", "-mbranch-protection=standard", "-march=armv8-a"];
     let library = crafted_with(directory.path(), &protection);
     assert!(!library.requires_pac, "hints were taken for more");
-    assert_eq!(library.cpu_model(), "cortex-a76");
+    assert_eq!(library.needs().cpu_model(), "cortex-a76");
 }
 
 /// RETAA, which older CPUs do not know.
@@ -113,7 +113,7 @@ fn required_pointer_authentication_gets_a_cpu_that_has_it() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let library = crafted_with(directory.path(), &WITH_PAC);
     assert!(library.requires_pac);
-    let model = library.cpu_model();
+    let model = library.needs().cpu_model();
     assert!(model.starts_with("max,"), "{model}");
     assert!(model.contains("pauth-impdef=on"), "{model}");
 }
@@ -136,7 +136,7 @@ fn required_sve_gets_a_cpu_that_has_it() {
     let path = crafted::library(directory.path(), "libvector.so", &vector_loops(), &WITH_SVE);
     let library = inspect(&path);
     assert!(library.contains_sve && !library.asks_for_features);
-    assert_eq!(library.cpu_model(), "max,pauth=off");
+    assert_eq!(library.needs().cpu_model(), "max,pauth=off");
 }
 
 /// A stand-in for libde265 with code that needs `model` starts with just that: its

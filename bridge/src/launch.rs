@@ -1,7 +1,8 @@
 //! From a manifest to the programs and files that a session needs, checked one
 //! by one so that each failure has its own remedy.
 
-use crate::library::{self, Library, LibraryError};
+use crate::accel::{self, Accelerator, Circumstances, Obstacle, Wish};
+use crate::library::{self, Library, LibraryError, Needs};
 use crate::manifest::{Manifest, data_directory};
 use std::collections::BTreeMap;
 use std::env;
@@ -24,6 +25,8 @@ pub struct Overrides {
     pub cpu: Option<String>,
     /// Threads to decode with, of decoders that can.
     pub threads: Option<u32>,
+    /// How much of the accelerator to use.
+    pub accel: Option<Wish>,
 }
 
 /// What is missing to run a decoder.
@@ -62,6 +65,17 @@ pub enum LaunchError {
         /// The sysroot that the manifest names, and that is not there.
         wanted: Option<String>,
     },
+    /// A mode of the accelerator was asked for that cannot be had.
+    #[error("accel={mode} cannot be had: {obstacle}; accel=auto does without")]
+    Accelerator {
+        /// The mode's name.
+        mode: &'static str,
+        /// What is in the way.
+        obstacle: Obstacle,
+    },
+    /// The environment asks for a mode of the accelerator that there is none of.
+    #[error("{variable} is {0:?}; it can be auto, off, native or turbo", variable = accel::MODE_VARIABLE)]
+    ModeVariable(String),
 }
 
 /// How to get a sysroot that set-up knows by name.
@@ -81,7 +95,7 @@ fn list(paths: &[PathBuf]) -> String {
 pub struct Launch {
     /// The emulator.
     pub qemu: PathBuf,
-    /// Its CPU model.
+    /// Its CPU model, where the accelerator needs no other.
     pub cpu: String,
     /// The aarch64 system it shows the worker.
     pub sysroot: PathBuf,
@@ -95,6 +109,8 @@ pub struct Launch {
     pub options: BTreeMap<String, String>,
     /// Threads to decode with, whatever the options say.
     pub threads: Option<u32>,
+    /// The accelerator, or why there is none for it.
+    pub accelerator: Result<Accelerator, Obstacle>,
     /// How long each step of the start may take. Slow: emulated dynamic linking
     /// of a hundred libraries on a busy machine takes seconds.
     pub step_timeout: Duration,
@@ -103,8 +119,10 @@ pub struct Launch {
 /// Resolves manifests, and looks at each library once: many decoders may share one.
 #[derive(Debug, Default)]
 pub struct Resolver {
-    /// CPU models of libraries, by library and sysroot.
-    libraries: BTreeMap<(PathBuf, PathBuf), Result<&'static str, Arc<LibraryError>>>,
+    /// What libraries need, by library and sysroot.
+    libraries: BTreeMap<(PathBuf, PathBuf), Result<Needs, Arc<LibraryError>>>,
+    /// Whether emulators take plugins.
+    emulators: BTreeMap<PathBuf, bool>,
 }
 
 impl Resolver {
@@ -122,12 +140,27 @@ impl Resolver {
             Some(library) => library.clone(),
             None => manifest_library(manifest, &sysroot, wanted.as_deref())?,
         };
-        let cpu = match overrides.cpu.as_ref().or(manifest.cpu.as_ref()) {
-            Some(cpu) => {
-                self.cpu_model(&library, &sysroot)?;
-                cpu.clone()
+        let needs = self.needs(&library, &sysroot)?;
+        let set_cpu = overrides.cpu.as_ref().or(manifest.cpu.as_ref());
+        let cpu = set_cpu.map_or(needs.cpu_model(), String::as_str).to_owned();
+        let of_environment = accel::wish_of_environment().map_err(LaunchError::ModeVariable)?;
+        let wish = overrides.accel.or(of_environment).or(manifest.accel);
+        let wish = wish.unwrap_or_default();
+        let takes_plugins = self.emulators.entry(qemu.clone());
+        let circumstances = Circumstances {
+            wish,
+            qemu: &qemu,
+            takes_plugins: *takes_plugins.or_insert_with(|| accel::takes_plugins(&qemu)),
+            cpu: set_cpu.map(String::as_str),
+            library: &library,
+            needs,
+        };
+        let accelerator = match Accelerator::choose(&circumstances, manifest.native.as_deref()) {
+            Err(obstacle) if matches!(wish, Wish::Native | Wish::Turbo) => {
+                let mode = wish.least().name();
+                return Err(LaunchError::Accelerator { mode, obstacle });
             }
-            None => self.cpu_model(&library, &sysroot)?.to_owned(),
+            chosen => chosen,
         };
         Ok(Launch {
             qemu,
@@ -138,21 +171,23 @@ impl Resolver {
             library: std::path::absolute(&library).unwrap_or(library),
             options: manifest.options.clone(),
             threads: overrides.threads,
+            accelerator,
             step_timeout: Duration::from_secs(20),
         })
     }
 
-    /// The CPU model for a library, which is there with everything it needs.
-    fn cpu_model(
-        &mut self,
-        library: &Path,
-        sysroot: &Path,
-    ) -> Result<&'static str, Arc<LibraryError>> {
+    /// What a library needs of the processor, itself and what comes with it; it is there
+    /// with everything it depends on. What it has of the sysroot is not looked at: a
+    /// system's libraries know each other's processor.
+    fn needs(&mut self, library: &Path, sysroot: &Path) -> Result<Needs, Arc<LibraryError>> {
         let key = (library.to_path_buf(), sysroot.to_path_buf());
         let known = self.libraries.entry(key).or_insert_with(|| {
             let inspected = Library::inspect(library)?;
-            library::resolve_dependencies(library, &inspected, sysroot)?;
-            Ok(inspected.cpu_model())
+            let others = library::resolve_dependencies(library, &inspected, sysroot)?;
+            let others = others.values().filter(|path| !path.starts_with(sysroot));
+            others.fold(Ok(inspected.needs()), |needs, other| {
+                Ok(needs?.and(Library::inspect(other)?.needs()))
+            })
         });
         known.clone()
     }
@@ -176,12 +211,30 @@ impl Launch {
             .env("LC_ALL", "C")
             .arg("-L")
             .arg(&self.sysroot)
-            .args(["-cpu", &self.cpu])
+            .args(["-cpu", self.cpu_model()]);
+        if let Ok(accelerator) = &self.accelerator {
+            command.arg("-plugin").arg(accelerator.argument());
+        }
+        command
             .arg("-E")
             .arg(self.library_path())
             .arg(&self.worker)
             .stdout(Stdio::null());
         command
+    }
+
+    /// QEMU's CPU model.
+    pub fn cpu_model(&self) -> &str {
+        let special = self.accelerator.as_ref().ok().and_then(|it| it.cpu);
+        special.unwrap_or(&self.cpu)
+    }
+
+    /// The same without the accelerator, for this reason.
+    pub fn without_accelerator(&self, obstacle: Obstacle) -> Self {
+        Self {
+            accelerator: Err(obstacle),
+            ..self.clone()
+        }
     }
 
     /// The worker's own arguments for `mode`, to be added to [`command`](Self::command).
@@ -199,6 +252,13 @@ impl Launch {
         if let Some(threads) = self.threads {
             arguments.extend(["--threads".into(), threads.to_string().into()]);
         }
+        if let Ok(accelerator) = &self.accelerator {
+            arguments.extend(["--accel".into(), accelerator.mode.name().into()]);
+            if let Some(native) = &accelerator.native {
+                let names: Vec<_> = native.iter().map(AsRef::as_ref).collect();
+                arguments.extend(["--native".into(), names.join(",").into()]);
+            }
+        }
         arguments
     }
 
@@ -215,18 +275,23 @@ impl Launch {
 /// The native build of the same program, which tests and benchmarks compare
 /// with, is `worker_path("IOTDEC_NATIVE_WORKER", "iotdec-worker-x86_64")`.
 pub fn worker_path(variable: &str, name: &str) -> Result<PathBuf, LaunchError> {
-    let path = env::var_os(variable).map_or_else(
-        || {
-            let directory = option_env!("IOTDEC_LIBEXECDIR").unwrap_or("/usr/local/libexec/iotdec");
-            Path::new(directory).join(name)
-        },
-        PathBuf::from,
-    );
+    let path = installed(variable, name);
     if path.is_file() {
         Ok(path)
     } else {
         Err(LaunchError::WorkerMissing(path))
     }
+}
+
+/// Where a program of ours is, from the environment or the place of installation.
+pub(crate) fn installed(variable: &str, name: &str) -> PathBuf {
+    env::var_os(variable).map_or_else(
+        || {
+            let directory = option_env!("IOTDEC_LIBEXECDIR").unwrap_or("/usr/local/libexec/iotdec");
+            Path::new(directory).join(name)
+        },
+        PathBuf::from,
+    )
 }
 
 /// The emulator: the given one, or IOTDEC_QEMU, or the first one on PATH.

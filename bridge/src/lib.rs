@@ -5,7 +5,8 @@
 //! In the order of a session:
 //!
 //! 1. [`manifest`] describes a decoder, [`launch`] resolves it to programs and
-//!    files ([`library`] reads the ELF headers), each failure with its remedy.
+//!    files ([`library`] reads the ELF headers, [`accel`] chooses the accelerator), each
+//!    failure with its remedy.
 //! 2. [`session`] starts the [`worker`] and shakes hands; [`supervisor`] watches the
 //!    process from then on.
 //! 3. [`feed::Feeder`] writes packets into the command ring, [`receive::Receiver`]
@@ -13,6 +14,7 @@
 //! 4. A picture lies in a [`slots::Lease`]: [`memory`] that the guest rendered into
 //!    and gets back when the lease is dropped.
 
+pub mod accel;
 pub mod feed;
 pub mod launch;
 pub mod library;
@@ -26,9 +28,10 @@ pub mod slots;
 pub mod supervisor;
 pub mod worker;
 
+pub use accel::{Accelerator, Obstacle, Report, Wish};
 pub use feed::{FeedError, Feeder, Packet};
 pub use iotdec_wire::msg::{
-    MAX_CODEC_DATA, PacketDone, StreamHead, done_flags, packet_flags, stream_flags,
+    Acceleration, MAX_CODEC_DATA, PacketDone, StreamHead, done_flags, packet_flags, stream_flags,
 };
 pub use iotdec_wire::picture::{
     Colour, Light, MAX_PLANES, Picture, PixelFormat, Plane, Rect, scan,

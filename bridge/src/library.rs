@@ -75,8 +75,21 @@ pub struct Library {
     pub requires_pac: bool,
     /// It contains SVE instructions.
     pub contains_sve: bool,
+    /// It contains instructions that came after Armv8.0, such as atomics (LSE).
+    pub contains_newer: bool,
     /// It asks the kernel which features there are, and so can do without.
     pub asks_for_features: bool,
+}
+
+/// What code cannot do without.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Pointer authentication.
+    pub pac: bool,
+    /// SVE.
+    pub sve: bool,
+    /// Instructions of Armv8.1 or later.
+    pub newer: bool,
 }
 
 impl Library {
@@ -84,9 +97,10 @@ impl Library {
     pub fn inspect(path: &Path) -> Result<Self, LibraryError> {
         let data = std::fs::read(path).map_err(|source| unreadable(path, source))?;
         let (mut library, file) = Self::parse(path, &*data)?;
-        library.asks_for_features = file
-            .dynamic_symbols()
-            .any(|symbol| symbol.is_undefined() && matches!(symbol.name(), Ok("getauxval")));
+        // The one with underscores is what compilers' own helpers for atomics ask.
+        library.asks_for_features = file.dynamic_symbols().any(|symbol| {
+            symbol.is_undefined() && matches!(symbol.name(), Ok("getauxval" | "__getauxval"))
+        });
         library.scan_code(&file);
         Ok(library)
     }
@@ -138,34 +152,66 @@ impl Library {
     }
 
     /// Looks for instructions that not every CPU model has. Constants between the
-    /// instructions can look like one, so a few are not believed.
+    /// instructions can look like one, so a few are not believed; but a single one that
+    /// Armv8.0 lacks is: it costs turbo if it is wrong, and the worker if it is right.
     fn scan_code(&mut self, file: &ElfFile64<'_, Endianness>) {
         const BELIEVED: usize = 16;
-        let (mut pac, mut sve) = (0, 0);
+        let (mut pac, mut sve, mut newer) = (0, 0, 0);
         for code in code(file) {
             for word in code.chunks_exact(4) {
                 let word = u32::from_le_bytes(word.try_into().expect("4 bytes"));
                 pac += usize::from(is_pac_only(word));
                 sve += usize::from(is_sve(word));
+                newer += usize::from(is_newer(word));
             }
         }
         self.requires_pac = pac >= BELIEVED;
         self.contains_sve = sve >= BELIEVED;
+        self.contains_newer = newer > 0;
     }
 
-    /// The QEMU CPU model that runs the library at the least cost.
+    /// What it cannot do without.
+    pub fn needs(&self) -> Needs {
+        Needs {
+            pac: self.requires_pac,
+            sve: self.contains_sve && !self.asks_for_features,
+            newer: self.contains_newer && !self.asks_for_features,
+        }
+    }
+}
+
+impl Needs {
+    /// What two libraries in one process need.
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            pac: self.pac | other.pac,
+            sve: self.sve | other.sve,
+            newer: self.newer | other.newer,
+        }
+    }
+
+    /// The QEMU CPU model that runs the code at the least cost.
     ///
     /// Neither PAC nor SVE unless they are needed: QEMU 7.2 computes a pointer's
     /// signature with a block cipher, 800 to 990 ns per call of a function that
     /// signs its return address; on a model without PAC the same instructions are
     /// hints and cost nothing (measured).
-    pub fn cpu_model(&self) -> &'static str {
-        let requires_sve = self.contains_sve && !self.asks_for_features;
-        match (self.requires_pac, requires_sve) {
+    pub fn cpu_model(self) -> &'static str {
+        match (self.pac, self.sve) {
             (false, false) => "cortex-a76",
             (true, false) => "max,sve=off,pauth-impdef=on",
             (false, true) => "max,pauth=off",
             (true, true) => "max,pauth-impdef=on",
+        }
+    }
+
+    /// What of it a processor of Armv8.0 lacks.
+    pub fn beyond_armv8_0(self) -> Option<&'static str> {
+        match self {
+            Self { pac: true, .. } => Some("pointer authentication"),
+            Self { sve: true, .. } => Some("SVE"),
+            Self { newer: true, .. } => Some("instructions of Armv8.1 or later"),
+            _ => None,
         }
     }
 }
@@ -208,6 +254,16 @@ fn is_pac_only(word: u32) -> bool {
 /// The SVE encoding group: op0 = 0b0010 (Arm ARM, C4.1).
 fn is_sve(word: u32) -> bool {
     word >> 25 & 0xf == 0b0010 && word >> 29 != 0
+}
+
+/// Atomics and LDAPR (LSE, RCpc), compare-and-swap (LSE), and the vector groups of
+/// rounding doubling multiplications, dot products and complex numbers, and of
+/// half-precision arithmetic (Arm ARM, C4.1): undefined before Armv8.1.
+fn is_newer(word: u32) -> bool {
+    word & 0x3b20_0c00 == 0x3820_0000
+        || word & 0x3fa0_7c00 == 0x08a0_7c00
+        || word & 0x9f20_8400 == 0x0e00_8400
+        || word & 0x9f60_c400 == 0x0e40_0400
 }
 
 /// What an ELF file was built for, if that is not 64-bit little-endian aarch64.
@@ -295,20 +351,36 @@ mod tests {
         assert!(is_sve(0x0420_e3e0) || is_sve(0x2518_e3e0), "cntb or ptrue");
         assert!(!is_sve(0x4e20_1c00), "and v0.16b is NEON");
         assert!(!is_sve(0), "zero padding");
+        assert!(is_newer(0xb820_0020), "ldadd w0, w0, [x1]");
+        assert!(is_newer(0xb8bf_c020), "ldapr w0, [x1]");
+        assert!(is_newer(0x88a0_7c41), "cas w0, w1, [x2]");
+        assert!(is_newer(0x4e82_9420), "sdot v0.4s, v1.16b, v2.16b");
+        assert!(is_newer(0x6e82_8420), "sqrdmlah v0.4s, v1.4s, v2.4s");
+        assert!(is_newer(0x4e42_1420), "fadd v0.8h, v1.8h, v2.8h");
+        assert!(!is_newer(0xb862_7820), "ldr w0, [x1, x2, lsl #2]");
+        assert!(!is_newer(0x885f_fc20), "ldaxr w0, [x1]");
+        assert!(!is_newer(0x4e22_8420), "add v0.16b, v1.16b, v2.16b");
+        assert!(!is_newer(0x4e22_d420), "fadd v0.4s, v1.4s, v2.4s");
+        assert!(!is_newer(0x4e02_0420), "dup v0.8h, v1.h[0]");
     }
 
     #[test]
     fn the_model_follows_the_code() {
-        let library = |requires_pac, contains_sve, asks_for_features| Library {
-            requires_pac,
-            contains_sve,
-            asks_for_features,
-            ..Library::default()
+        let needs = |requires_pac, contains_sve, asks_for_features| {
+            let library = Library {
+                requires_pac,
+                contains_sve,
+                asks_for_features,
+                ..Library::default()
+            };
+            library.needs()
         };
-        assert_eq!(library(false, false, false).cpu_model(), "cortex-a76");
-        assert_eq!(library(false, true, true).cpu_model(), "cortex-a76");
-        assert_eq!(library(false, true, false).cpu_model(), "max,pauth=off");
-        assert!(library(true, false, false).cpu_model().contains("sve=off"));
+        assert_eq!(needs(false, false, false).cpu_model(), "cortex-a76");
+        assert_eq!(needs(false, true, true).cpu_model(), "cortex-a76");
+        assert_eq!(needs(false, true, false).cpu_model(), "max,pauth=off");
+        assert!(needs(true, false, false).cpu_model().contains("sve=off"));
+        assert_eq!(needs(false, true, true).beyond_armv8_0(), None);
+        assert!(needs(true, false, true).beyond_armv8_0().is_some());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Decoder manifests: small TOML files, one per decoder or per library with many
 //! decoders, found on a search path.
 
+use crate::accel::{Pattern, Wish};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::env;
@@ -39,6 +40,10 @@ pub struct Manifest {
     pub sysroot: Option<PathBuf>,
     /// QEMU CPU model, instead of the one chosen from the library's code.
     pub cpu: Option<String>,
+    /// How much of the accelerator to use, instead of as much as there is.
+    pub accel: Option<Wish>,
+    /// Native functions to use, instead of those that pay.
+    pub native: Option<Vec<Pattern>>,
     /// Handed to the adapter as they are.
     pub options: BTreeMap<String, String>,
     /// The file this was read from.
@@ -68,6 +73,8 @@ struct Keys {
     rank: Option<Rank>,
     sysroot: Option<PathBuf>,
     cpu: Option<String>,
+    accel: Option<Wish>,
+    native: Option<Vec<Pattern>>,
     options: BTreeMap<String, String>,
     decoder: Vec<Spanned<Keys>>,
 }
@@ -101,6 +108,8 @@ impl Keys {
             rank: self.rank.or(shared.rank).unwrap_or_default(),
             sysroot: self.sysroot.or(shared.sysroot.clone()),
             cpu: self.cpu.or(shared.cpu.clone()),
+            accel: self.accel.or(shared.accel),
+            native: self.native.or(shared.native.clone()),
             options,
             file: file.into(),
             lines,
@@ -397,6 +406,24 @@ mod tests {
         assert_eq!(rank("\"primary\"").unwrap(), 256);
         assert_eq!(rank("300").unwrap(), 300);
         assert!(rank("\"best\"").is_err());
+    }
+
+    #[test]
+    fn the_accelerator_is_chosen_by_word_and_function() {
+        let manifest = read(MINIMAL).unwrap();
+        assert_eq!((manifest.accel, manifest.native), (None, None));
+        let text = format!("{MINIMAL}\naccel = \"native\"\nnative = [\"mem*\", \"strlen\"]");
+        let manifest = read(&text).unwrap();
+        assert_eq!(manifest.accel, Some(Wish::Native));
+        let native = manifest.native.unwrap();
+        let names: Vec<_> = native.iter().map(AsRef::as_ref).collect();
+        assert_eq!(names, ["mem*", "strlen"]);
+        let none = read(&format!("{MINIMAL}\nnative = []")).unwrap();
+        assert_eq!(none.native, Some(vec![]));
+        for wrong in ["accel = \"fast\"", "native = [\"a,b\"]", "native = [\"\"]"] {
+            let error = read(&format!("{MINIMAL}\n{wrong}")).unwrap_err();
+            assert!(error.to_string().contains("line 8"), "{error}");
+        }
     }
 
     #[test]

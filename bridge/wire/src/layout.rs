@@ -4,13 +4,14 @@ use crate::doorbell::Doorbell;
 use crate::ring::{Consumer, Line, Producer, RingHeader};
 use crate::slots::{MAX_SLOTS, Slot};
 use crate::sync::AtomicU32;
+use crate::tally::Tally;
 use core::ptr::NonNull;
 
 /// First word of a control block and of every greeting: "iotdec" and two zeros.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"iotdec\0\0");
 /// Counted up whenever anything in this crate changes what lies in shared memory
 /// or travels through it.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 /// Offset of the command ring's bytes; the event ring's follow them.
 pub const DATA_OFFSET: usize = 12288;
 
@@ -46,6 +47,8 @@ pub struct Control {
     pub commands: RingHeader,
     /// Guest to host: frames and reports.
     pub events: RingHeader,
+    /// What the guest's accelerator counted.
+    pub tally: Line<Tally>,
     /// Who holds which frame slot.
     pub slots: Slots,
 }
@@ -74,8 +77,9 @@ const _: () = {
     assert!(offset_of!(Control, slot_bell) == 128);
     assert!(offset_of!(Control, commands) == 192);
     assert!(offset_of!(Control, events) == 448);
-    assert!(offset_of!(Control, slots) == 704);
-    assert!(size_of::<Control>() == 704 + 64 * MAX_SLOTS);
+    assert!(offset_of!(Control, tally) == 704);
+    assert!(offset_of!(Control, slots) == 768);
+    assert!(size_of::<Control>() == 768 + 64 * MAX_SLOTS);
     assert!(size_of::<Control>() <= DATA_OFFSET);
 };
 

@@ -30,3 +30,4 @@ pub mod picture;
 pub mod ring;
 pub mod slots;
 mod sync;
+pub mod tally;

@@ -54,6 +54,38 @@ wire_enum! {
         Refused = 4,
         /// Host, at any later time: [`SlotGrant`], with the slot's memfd attached.
         Slot = 5,
+        /// Guest, between Welcome and Ready: [`GreetingHead`] whose `detail` is an
+        /// [`Acceleration`], then text: why it is not more, if there is a reason.
+        Accelerator = 6,
+    }
+}
+
+wire_enum! {
+    /// How much of the accelerator is on, each with all that stands before it.
+    Acceleration {
+        /// Nothing.
+        Off = 0,
+        /// Native functions.
+        Native = 1,
+        /// The second translator.
+        Turbo = 2,
+    }
+}
+
+impl Acceleration {
+    /// As users and command lines know it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Native => "native",
+            Self::Turbo => "turbo",
+        }
+    }
+
+    /// The one of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        let all = [Self::Off, Self::Native, Self::Turbo];
+        all.into_iter().find(|mode| mode.name() == name)
     }
 }
 
