@@ -8,6 +8,7 @@
 
 use iotdec_bridge::{Event, Launch, Overrides, Packet, SlotPolicy, manifest};
 use std::error::Error;
+use std::sync::Arc;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<_> = std::env::args().collect();
@@ -19,7 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let manifest = manifest.ok_or_else(|| format!("no decoder {name}; see iotdec list"))?;
     let launch = Launch::resolve(manifest, &Overrides::default())?;
 
-    let log = Box::new(|line: &str| eprintln!("worker: {line}"));
+    let log = Arc::new(|line: &str| eprintln!("worker: {line}"));
     let (worker, mut feeder, mut receiver) =
         iotdec_bridge::start(&launch, SlotPolicy::default(), log)?;
     println!("{} in process {}", worker.library_version(), worker.pid());

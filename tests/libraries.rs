@@ -162,7 +162,7 @@ fn run_with_chosen_model(extra: &str, version: &str, arguments: &[&str], model: 
     };
     let start = |cpu| {
         let launch = Launch::resolve(manifest, &overrides(cpu)).expect("all is there");
-        let log = Box::new(|line: &str| println!("worker: {line}"));
+        let log = std::sync::Arc::new(|line: &str| println!("worker: {line}"));
         let slots = iotdec_bridge::SlotPolicy::default();
         let started = iotdec_bridge::start(&launch, slots, log);
         (launch.cpu, started)

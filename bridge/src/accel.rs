@@ -123,6 +123,9 @@ pub enum Obstacle {
          {TURBO_MODEL}"
     )]
     Model(String),
+    /// It was tried, and may be what the worker died of.
+    #[error("with it, the worker was lost ({0})")]
+    Died(String),
 }
 
 /// The CPU model for turbo. It must be one of Armv8.0: the second translator does not
@@ -202,6 +205,11 @@ impl Accelerator {
 }
 
 impl Accelerator {
+    /// Whether a worker may do without.
+    pub fn is_optional(&self) -> bool {
+        self.least == Acceleration::Off
+    }
+
     /// The plugin as QEMU's option takes it, in which a comma is doubled.
     pub(crate) fn argument(&self) -> OsString {
         let bytes = self.plugin.as_os_str().as_bytes();

@@ -183,11 +183,12 @@ impl Resolver {
         let key = (library.to_path_buf(), sysroot.to_path_buf());
         let known = self.libraries.entry(key).or_insert_with(|| {
             let inspected = Library::inspect(library)?;
+            let mut needs = inspected.needs();
             let others = library::resolve_dependencies(library, &inspected, sysroot)?;
-            let others = others.values().filter(|path| !path.starts_with(sysroot));
-            others.fold(Ok(inspected.needs()), |needs, other| {
-                Ok(needs?.and(Library::inspect(other)?.needs()))
-            })
+            for other in others.values().filter(|path| !path.starts_with(sysroot)) {
+                needs = needs.and(Library::inspect(other)?.needs());
+            }
+            Ok(needs)
         });
         known.clone()
     }

@@ -28,7 +28,7 @@ pub mod slots;
 pub mod supervisor;
 pub mod worker;
 
-pub use accel::{Accelerator, Obstacle, Report, Wish};
+pub use accel::{Accelerator, Obstacle, Report, Tally, Wish};
 pub use feed::{FeedError, Feeder, Packet};
 pub use iotdec_wire::msg::{
     Acceleration, MAX_CODEC_DATA, PacketDone, StreamHead, done_flags, packet_flags, stream_flags,

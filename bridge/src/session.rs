@@ -4,6 +4,7 @@
 //! the control block's memfd, the greetings, and later the frame slots' memfds;
 //! everything else goes through the block.
 
+use crate::accel::{Obstacle, Report};
 use crate::feed::Feeder;
 use crate::launch::{Launch, LaunchError};
 use crate::link::Link;
@@ -13,7 +14,7 @@ use crate::slots::{SlotPolicy, SlotPool};
 use crate::supervisor::{LogSink, Obituary, Supervisor};
 use crate::worker::Worker;
 use iotdec_wire::layout::{MAGIC, RingSizes, VERSION};
-use iotdec_wire::msg::{Greeting, GreetingHead, Hello, MAX_GREETING, Refusal};
+use iotdec_wire::msg::{Acceleration, Greeting, GreetingHead, Hello, MAX_GREETING, Refusal};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, recv, sendmsg, socketpair,
@@ -24,6 +25,9 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// Longest reason of a worker's that is passed on, in letters.
+const MAX_REASON: usize = 500;
 
 /// Why a worker was not started.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +75,14 @@ pub enum StartProblem {
     /// It declined.
     #[error("{}", describe_refusal(*.0, .1))]
     Refused(Refusal, String),
+    /// The accelerator does not work, and it was asked for.
+    #[error("accel={wanted} cannot be had: {reason}; accel=auto does without")]
+    Accelerator {
+        /// The mode's name.
+        wanted: &'static str,
+        /// Why it cannot.
+        reason: String,
+    },
     /// It answered nonsense.
     #[error(
         "the worker does not speak iotdec's protocol {VERSION} ({0}); \
@@ -96,15 +108,28 @@ fn describe_refusal(refusal: Refusal, text: &str) -> String {
 }
 
 /// Starts a worker and waits until its decoder is ready.
+///
+/// With an accelerator that nobody insists on, one that dies of it is started again
+/// without.
 pub fn start(
     launch: &Launch,
     policy: SlotPolicy,
     log: LogSink,
 ) -> Result<(Arc<Worker>, Feeder, Receiver), StartError> {
-    try_start(launch, policy, log).map_err(|problem| StartError::Failed {
+    let failed = |problem| StartError::Failed {
         library: launch.library.clone(),
         problem,
-    })
+    };
+    let obituary = match (try_start(launch, policy, log.clone()), &launch.accelerator) {
+        (Err(StartProblem::Died { obituary, .. }), Ok(accelerator))
+            if accelerator.is_optional() =>
+        {
+            obituary
+        }
+        (result, _) => return result.map_err(failed),
+    };
+    let plain = launch.without_accelerator(Obstacle::Died(obituary.to_string()));
+    try_start(&plain, policy, log).map_err(failed)
 }
 
 fn try_start(
@@ -138,14 +163,20 @@ fn try_start(
         supervisor: &supervisor,
         launch,
     };
-    let library_version = handshake.perform(&memory)?;
+    let (library_version, accelerator) = handshake.perform(&memory)?;
 
     let sizes = link.block.sizes;
     // SAFETY: the block is mapped while `link` lives, and these are its host's only
     // ends: `block` was made above.
     let (commands, events) = unsafe { sizes.host_ends(link.block.base(), link.clone()) };
     let pool = Arc::new(SlotPool::new(link.clone(), ours, policy));
-    let worker = Arc::new(Worker::new(link, pool, supervisor, library_version));
+    let worker = Arc::new(Worker::new(
+        link,
+        pool,
+        supervisor,
+        library_version,
+        accelerator,
+    ));
     let feeder = Feeder::new(worker.clone(), commands);
     let receiver = Receiver::new(worker.clone(), events);
     Ok((worker, feeder, receiver))
@@ -158,8 +189,9 @@ struct Handshake<'a> {
 }
 
 impl Handshake<'_> {
-    /// Hello, Welcome, Ready; returns the library's version.
-    fn perform(&self, memory: &OwnedFd) -> Result<String, StartProblem> {
+    /// Hello, Welcome, Accelerator, Ready; returns the library's version, and what is on
+    /// of the accelerator.
+    fn perform(&self, memory: &OwnedFd) -> Result<(String, Report), StartProblem> {
         let hello = Hello {
             magic: MAGIC,
             kind: Greeting::Hello.code(),
@@ -186,11 +218,43 @@ impl Handshake<'_> {
             }
             Err(_) => return Err(self.not_ready(&message)),
         }
+        let accelerator = self.accelerator(&self.receive()?)?;
         let message = self.receive()?;
         match head_and_text(&message) {
-            Some((head, text)) if head.kind == Greeting::Ready.code() => Ok(text),
+            Some((head, text)) if head.kind == Greeting::Ready.code() => Ok((text, accelerator)),
             _ => Err(self.not_ready(&message)),
         }
+    }
+
+    /// What the worker says of its accelerator, which may be less than was hoped for.
+    fn accelerator(&self, message: &[u8]) -> Result<Report, StartProblem> {
+        let told = head_and_text(message)
+            .filter(|(head, _)| head.kind == Greeting::Accelerator.code())
+            .and_then(|(head, text)| Some((Acceleration::from_code(head.detail)?, text)));
+        let Some((mode, text)) = told else {
+            return Err(self.not_ready(message));
+        };
+        let (most, least, obstacle) = match &self.launch.accelerator {
+            Ok(chosen) => (chosen.mode, chosen.least, chosen.obstacle.as_ref()),
+            Err(obstacle) => (Acceleration::Off, Acceleration::Off, Some(obstacle)),
+        };
+        if mode > most {
+            let unasked = format!("accelerator {} without being asked", mode.name());
+            return Err(StartProblem::Protocol(unasked));
+        }
+        let reason = match mode < most {
+            true => text.chars().take(MAX_REASON).collect(),
+            false => obstacle.map_or(String::new(), ToString::to_string),
+        };
+        if mode < least {
+            let wanted = least.name();
+            return Err(StartProblem::Accelerator { wanted, reason });
+        }
+        Ok(Report {
+            mode,
+            reason,
+            disappoints: mode < most || matches!(obstacle, Some(Obstacle::Died(_))),
+        })
     }
 
     fn not_ready(&self, message: &[u8]) -> StartProblem {

@@ -32,7 +32,7 @@ const LAST_WORDS: usize = 8;
 const MAX_LAST_READS: usize = 64;
 
 /// Receives each line that a worker writes to its stderr, without the newline.
-pub type LogSink = Box<dyn Fn(&str) + Send>;
+pub type LogSink = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// How a worker ended.
 #[derive(Clone, Debug)]

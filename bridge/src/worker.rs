@@ -1,5 +1,6 @@
 //! A running worker, as all its users see it.
 
+use crate::accel::{Report, Tally};
 use crate::link::Link;
 use crate::slots::{SlotPool, SlotSource};
 use crate::supervisor::{Obituary, Supervisor};
@@ -29,6 +30,7 @@ pub struct Worker {
     supervisor: Supervisor,
     epoch: AtomicU32,
     library_version: String,
+    accelerator: Report,
 }
 
 impl Worker {
@@ -37,6 +39,7 @@ impl Worker {
         pool: Arc<SlotPool>,
         supervisor: Supervisor,
         library_version: String,
+        accelerator: Report,
     ) -> Self {
         Self {
             link,
@@ -45,12 +48,23 @@ impl Worker {
             supervisor,
             epoch: AtomicU32::new(0),
             library_version,
+            accelerator,
         }
     }
 
     /// What the library says of itself, such as "libde265 1.0.11".
     pub fn library_version(&self) -> &str {
         &self.library_version
+    }
+
+    /// What is on of the accelerator, and why not more.
+    pub fn accelerator(&self) -> &Report {
+        &self.accelerator
+    }
+
+    /// What the accelerator did so far, as the worker tells it: numbers to show.
+    pub fn accelerator_tally(&self) -> Tally {
+        self.link.control().tally.0.read()
     }
 
     /// The process id of the emulator.

@@ -1,6 +1,7 @@
 //! What can be said on the command line.
 
 use clap::{Parser, Subcommand};
+use iotdec_bridge::Wish;
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
@@ -15,6 +16,8 @@ Environment:
   IOTDEC_DECODER_PATH  directories of further decoder manifests, separated by colons
   IOTDEC_SYSROOT       the aarch64 system that the decoder libraries run in
   IOTDEC_QEMU          the emulator, instead of qemu-aarch64 on PATH
+  IOTDEC_ACCEL         the accelerator's plugin for QEMU, instead of the one that was installed
+  IOTDEC_ACCEL_MODE    how much of it to use, instead of what manifests say; see --accel
   IOTDEC_SAMPLES       where the sample clips are, instead of where they were installed
   IOTDEC_PNG           where play saves a frame without a display, instead of iotdec-frame.png";
 
@@ -55,12 +58,51 @@ pub struct DecoderArgs {
     /// The aarch64 library to decode with [default: the decoder's own].
     #[arg(long, value_name = "PATH")]
     pub library: Option<PathBuf>,
+    /// How much of the accelerator to use [default: as the manifest says, or as much as works].
+    #[arg(long, value_name = "MODE")]
+    pub accel: Option<Accel>,
+}
+
+/// How much of the accelerator is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Accel {
+    /// As the manifest says, or as much as works.
+    Auto,
+    /// Nothing: QEMU alone.
+    Off,
+    /// Native functions of the C library, or an error.
+    Native,
+    /// The second translator and native functions, or an error.
+    Turbo,
+}
+
+impl Accel {
+    /// The element's property `accel`.
+    pub fn nick(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Off => "off",
+            Self::Native => "native",
+            Self::Turbo => "turbo",
+        }
+    }
+
+    /// The same for who starts workers.
+    pub fn wish(self) -> Option<Wish> {
+        match self {
+            Self::Auto => None,
+            Self::Off => Some(Wish::Off),
+            Self::Native => Some(Wish::Native),
+            Self::Turbo => Some(Wish::Turbo),
+        }
+    }
 }
 
 const PLAY_EXAMPLES: &str = "\
 Examples:
   iotdec play door.mp4
   iotdec play clip.265 --decoder de265 --library ./libde265.so
+  iotdec play clip.264 --headless --accel off
   iotdec play clip.264 --headless --json --png frame.png";
 
 /// Arguments of `iotdec play`.

@@ -4,7 +4,7 @@ use crate::args::ListArgs;
 use crate::failure::Failure;
 use crate::{output, pipeline};
 use iotdec_bridge::launch::Resolver;
-use iotdec_bridge::{Launch, LaunchError, Manifest, Overrides, manifest};
+use iotdec_bridge::{Acceleration, Launch, LaunchError, Manifest, Overrides, manifest};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -59,6 +59,33 @@ struct Place {
     sysroot: PathBuf,
     qemu: PathBuf,
     worker: PathBuf,
+    /// What will be switched on of the accelerator, if the worker's own test finds that
+    /// it works.
+    accel: &'static str,
+    /// Why not more.
+    accel_reason: Option<String>,
+    accelerator: Option<PathBuf>,
+}
+
+impl Place {
+    /// The place, and the library.
+    fn of(launch: Launch) -> (Self, PathBuf) {
+        let cpu = launch.cpu_model().to_owned();
+        let (accel, obstacle, accelerator) = match launch.accelerator {
+            Ok(chosen) => (chosen.mode, chosen.obstacle, Some(chosen.plugin)),
+            Err(obstacle) => (Acceleration::Off, Some(obstacle), None),
+        };
+        let place = Self {
+            cpu,
+            sysroot: launch.sysroot,
+            qemu: launch.qemu,
+            worker: launch.worker,
+            accel: accel.name(),
+            accel_reason: obstacle.map(|obstacle| obstacle.to_string()),
+            accelerator,
+        };
+        (place, launch.library)
+    }
 }
 
 impl Listing {
@@ -99,14 +126,14 @@ impl Listing {
             text += &self.table();
             text += &self.places();
         }
-        // Many decoders of one library have one problem.
-        let mut problems: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for entry in &self.decoders {
-            if let Some(problem) = &entry.problem {
-                problems.entry(problem).or_default().push(&entry.name);
-            }
+        let slower = |entry: &'_ Entry| entry.place.as_ref()?.accel_reason.clone();
+        for (reason, names) in self.by_text(slower) {
+            text += &format!(
+                "\n{} without all of the accelerator: {reason}\n",
+                several(&names)
+            );
         }
-        for (problem, names) in problems {
+        for (problem, names) in self.by_text(|entry| entry.problem.clone()) {
             text += &format!("\n{} cannot run: {problem}\n", several(&names));
         }
         for bad in &self.bad_manifests {
@@ -120,6 +147,18 @@ impl Listing {
         text
     }
 
+    /// The decoders' names by what is to be said of them: many of one library have one
+    /// problem.
+    fn by_text(&self, text: impl Fn(&Entry) -> Option<String>) -> BTreeMap<String, Vec<&str>> {
+        let mut names: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for entry in &self.decoders {
+            if let Some(text) = text(entry) {
+                names.entry(text).or_default().push(entry.name.as_str());
+            }
+        }
+        names
+    }
+
     fn table(&self) -> String {
         let mut table = output::table(&[
             "NAME",
@@ -128,6 +167,7 @@ impl Listing {
             "DECODES",
             "RANK",
             "CPU MODEL",
+            "ACCEL",
             "LIBRARY",
         ]);
         for entry in &self.decoders {
@@ -143,6 +183,7 @@ impl Listing {
                 entry.media_types().into(),
                 rank(entry.rank).into(),
                 place.map_or("", |place| &place.cpu).into(),
+                place.map_or("", |place| place.accel).into(),
                 library,
             ]);
         }
@@ -163,6 +204,9 @@ impl Listing {
                 note(2, "sysroot", &place.sysroot);
                 note(3, "qemu", &place.qemu);
                 note(4, "worker", &place.worker);
+                if let Some(accelerator) = &place.accelerator {
+                    note(5, "accelerator", accelerator);
+                }
             }
         }
         let runnable = self.decoders.iter().filter(|e| e.place.is_some()).count();
@@ -174,7 +218,7 @@ impl Listing {
             } else {
                 format!("  ({})", several(&names))
             };
-            text += &format!("{what:<9} {path}{of}\n");
+            text += &format!("{what:<11} {path}{of}\n");
         }
         text
     }
@@ -186,13 +230,8 @@ impl Entry {
         let rank = manifest.rank.number();
         let (library, place, problem) = match launch {
             Ok(launch) => {
-                let place = Place {
-                    cpu: launch.cpu,
-                    sysroot: launch.sysroot,
-                    qemu: launch.qemu,
-                    worker: launch.worker,
-                };
-                (launch.library, Some(place), None)
+                let (place, library) = Place::of(launch);
+                (library, Some(place), None)
             }
             Err(error) => (manifest.library, None, Some(error.to_string())),
         };

@@ -64,6 +64,9 @@ pub fn decoding(
     iotdec.set_property("decoder", decoder.decoder.as_deref());
     let library = decoder.library.as_ref();
     iotdec.set_property("library", library.map(|path| path.display().to_string()));
+    if let Some(accel) = decoder.accel {
+        iotdec.set_property_from_str("accel", accel.nick());
+    }
     let pipeline = chain(&[&source, &iotdec, sink])?;
     Ok((pipeline, iotdec))
 }
@@ -74,6 +77,14 @@ pub fn stats(iotdec: &gst::Element) -> BTreeMap<String, u64> {
     let fields = stats.iter().flat_map(|stats| stats.iter());
     let numbers = fields.filter_map(|(name, value)| Some((name.to_string(), number(value)?)));
     numbers.collect()
+}
+
+/// What is on of an `iotdec`'s accelerator, and why not more, if there is a reason.
+pub fn accelerator(iotdec: &gst::Element) -> Option<(String, Option<String>)> {
+    let stats: gst::Structure = iotdec.property::<Option<gst::Structure>>("stats")?;
+    let text = |name| stats.get::<String>(name).ok();
+    let reason = text("accel-reason").filter(|reason| !reason.is_empty());
+    Some((text("accel")?, reason))
 }
 
 fn number(value: &gst::glib::SendValue) -> Option<u64> {

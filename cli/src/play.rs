@@ -44,6 +44,7 @@ pub fn run(args: &PlayArgs) -> Result<ExitCode, Failure> {
     if let Some(png) = &png {
         save_png(sample.as_ref(), png)?;
     }
+    let (accel, accel_reason) = pipeline::accelerator(&iotdec).unzip();
     let report = Report {
         decoder: meter.decoder_name(),
         frames: meter.frames(),
@@ -54,6 +55,8 @@ pub fn run(args: &PlayArgs) -> Result<ExitCode, Failure> {
             .map(|first| first.duration_since(start).as_secs_f64() * 1e3),
         shown: show,
         format: sample.as_ref().and_then(format),
+        accel,
+        accel_reason: accel_reason.flatten(),
         stats: pipeline::stats(&iotdec),
         file,
         png,
@@ -147,6 +150,10 @@ struct Report {
     /// From the start of the pipeline, worker and all.
     first_frame_ms: Option<f64>,
     png: Option<PathBuf>,
+    /// What was on of the accelerator.
+    accel: Option<String>,
+    /// Why not more.
+    accel_reason: Option<String>,
     stats: BTreeMap<String, u64>,
 }
 
@@ -173,6 +180,11 @@ impl Report {
             self.file.display(),
             self.decoder.as_deref().unwrap_or("?"),
         );
+        if let Some(accel) = &self.accel {
+            let reason = self.accel_reason.iter();
+            let because: String = reason.map(|reason| format!(": {reason}")).collect();
+            text += &format!("accelerator {accel}{because}\n");
+        }
         text += &format!(
             "{:.1} fps{}, first frame after {:.0} ms\n",
             self.fps,
@@ -219,6 +231,8 @@ mod tests {
             fps: 3.0,
             first_frame_ms: Some(10.0),
             png: None,
+            accel: Some("turbo".into()),
+            accel_reason: None,
             stats: stats.iter().map(|(k, v)| ((*k).to_owned(), *v)).collect(),
         }
     }
@@ -228,7 +242,7 @@ mod tests {
         let text = report(&[("frames-in", 3), ("decode-errors", 0)]).text();
         assert_eq!(
             text,
-            "a.264: 3 frames, decoded by x\n3.0 fps, first frame after 10 ms\n"
+            "a.264: 3 frames, decoded by x\naccelerator turbo\n3.0 fps, first frame after 10 ms\n"
         );
     }
 

@@ -9,6 +9,7 @@ use crate::args::Args;
 use crate::decoder::{self, Decoder, Frame, Options, Output, Packet, Stream};
 use crate::slots::local::LocalSlots;
 use crate::slots::{Lease, SlotPool};
+use iotdec_wire::door::Counters;
 use iotdec_wire::msg::{StreamHead, frame_flags, stream_flags};
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Runs the command.
-pub fn run(args: &Args) -> Result<(), String> {
+pub fn run(args: &Args, accelerator: &accel::Report) -> Result<(), String> {
     let options = Options::parse(args.all("option"))?.with_threads(args.number("threads")?);
     let path = args.require("packets")?;
     let packets = std::fs::read(path).map_err(|error| format!("{path}: {error}"))?;
@@ -78,26 +79,9 @@ pub fn run(args: &Args) -> Result<(), String> {
     let checksum = tally
         .checksum
         .map_or(String::new(), |sum| format!(",\"checksum\":\"{sum:016x}\""));
-    let accelerator = accel::counters().map_or(String::new(), |counters| {
-        let iotdec_wire::door::Counters {
-            entries,
-            syscalls,
-            unknown,
-            leaves,
-            pauses,
-            blocks,
-            code_bytes,
-            native_calls,
-        } = counters;
-        format!(
-            ",\"accelerator\":{{\"entries\":{entries},\"syscalls\":{syscalls},\"unknown\":{unknown},\
-             \"leaves\":{leaves},\"pauses\":{pauses},\"blocks\":{blocks},\"code_bytes\":{code_bytes},\
-             \"native_calls\":{native_calls}}}"
-        )
-    });
     println!(
         "{{\"frames\":{},\"seconds\":{:.6},\"decode_us\":{},\"packets\":{},\"errors\":{errors},\
-         \"corrupt\":{},\"copied\":{},\"prompt\":{},\"decoder\":\"{}\"{checksum}{accelerator}}}",
+         \"corrupt\":{},\"copied\":{},\"prompt\":{},\"decoder\":\"{}\"{checksum},\"accelerator\":{}}}",
         tally.frames,
         spent.as_secs_f64(),
         spent.as_micros(),
@@ -106,8 +90,30 @@ pub fn run(args: &Args) -> Result<(), String> {
         tally.copied,
         tally.prompt,
         decoder.version(),
+        describe(accelerator),
     );
     Ok(())
+}
+
+/// What is on of the accelerator, and what it did, as JSON.
+fn describe(accelerator: &accel::Report) -> String {
+    let (mode, reason) = (accelerator.mode.name(), &accelerator.reason);
+    let Counters {
+        entries,
+        syscalls,
+        unknown,
+        leaves,
+        pauses,
+        blocks,
+        code_bytes,
+        native_calls,
+    } = accel::counters().unwrap_or_default();
+    format!(
+        "{{\"mode\":\"{mode}\",\"reason\":{reason:?},\"entries\":{entries},\
+         \"syscalls\":{syscalls},\"unknown\":{unknown},\"leaves\":{leaves},\
+         \"pauses\":{pauses},\"blocks\":{blocks},\"code_bytes\":{code_bytes},\
+         \"native_calls\":{native_calls}}}"
+    )
 }
 
 /// Decodes packets; how many the decoder complained about.

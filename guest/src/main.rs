@@ -26,12 +26,14 @@ mod slots;
 mod socket;
 mod turnflag;
 
+use accel::Mode;
 use args::Args;
 use std::process::ExitCode;
 
 /// What every command needs to open its decoder.
 const USAGE: &str =
     "iotdec-worker serve|bare|turnflag --adapter NAME --library PATH [--option KEY=VALUE]...
+            [--accel off|native|turbo] [--native NAME,NAME*,...]
   bare:     --packets FILE [--frames-to FD] [--checksum] [--flush-after PACKETS] [--repeat TIMES]
   turnflag: --memory-fd FD";
 
@@ -41,16 +43,15 @@ fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
     let command = words.next().unwrap_or_default();
     let result = Args::parse(words).and_then(|args| {
-        let accel = args
-            .get("accel")
-            .map_or(Ok(accel::Mode::Off), accel::Mode::parse)?;
-        let report = accel::open(accel);
-        if report.mode < accel {
-            eprintln!("accelerator: {:?}: {}", report.mode, report.reason);
-        }
+        let wanted = match args.get("accel") {
+            Some(name) => Mode::from_name(name)
+                .ok_or_else(|| format!("--accel {name}: not off, native or turbo"))?,
+            None => Mode::Off,
+        };
+        let accelerator = accel::open(wanted);
         match command.as_str() {
-            "serve" => serve::run(&args),
-            "bare" => bare::run(&args),
+            "serve" => serve::run(&args, &accelerator),
+            "bare" => bare::run(&args, &accelerator),
             "turnflag" => turnflag::run(&args),
             _ => Err(USAGE.to_owned()),
         }

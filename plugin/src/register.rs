@@ -70,6 +70,8 @@ pub(crate) fn watch_manifests(plugin: &gst::Plugin) {
             "IOTDEC_SYSROOT",
             "IOTDEC_WORKER",
             "IOTDEC_QEMU",
+            "IOTDEC_ACCEL",
+            "IOTDEC_ACCEL_MODE",
         ],
         &directories.iter().map(String::as_str).collect::<Vec<_>>(),
         &[".toml"],

@@ -2,7 +2,7 @@
 
 use gst::glib;
 use gst::prelude::*;
-use iotdec_bridge::{Overrides, SlotPolicy};
+use iotdec_bridge::{Overrides, SlotPolicy, Wish};
 use std::path::PathBuf;
 
 /// More than any decoder makes use of.
@@ -34,6 +34,51 @@ pub(crate) enum LowDelay {
     /// Always.
     #[enum_value(name = "Always: as soon as they are decoded", nick = "on")]
     On,
+}
+
+/// How much of the accelerator is used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstIotdecAccel")]
+pub(crate) enum Accel {
+    /// As the manifest says, or as much as works.
+    #[default]
+    #[enum_value(name = "As the manifest says, or as much as works", nick = "auto")]
+    Auto,
+    /// Nothing.
+    #[enum_value(name = "Nothing: QEMU alone", nick = "off")]
+    Off,
+    /// Native functions, or an error.
+    #[enum_value(
+        name = "Native functions of the C library, or an error",
+        nick = "native"
+    )]
+    Native,
+    /// Turbo and native functions, or an error.
+    #[enum_value(
+        name = "The second translator and native functions, or an error",
+        nick = "turbo"
+    )]
+    Turbo,
+}
+
+impl Accel {
+    fn wish(self) -> Option<Wish> {
+        match self {
+            Self::Auto => None,
+            Self::Off => Some(Wish::Off),
+            Self::Native => Some(Wish::Native),
+            Self::Turbo => Some(Wish::Turbo),
+        }
+    }
+
+    fn of(wish: Option<Wish>) -> Self {
+        match wish {
+            None | Some(Wish::Auto) => Self::Auto,
+            Some(Wish::Off) => Self::Off,
+            Some(Wish::Native) => Self::Native,
+            Some(Wish::Turbo) => Self::Turbo,
+        }
+    }
 }
 
 impl Default for Settings {
@@ -90,6 +135,14 @@ pub(crate) fn property_specs() -> Vec<glib::ParamSpec> {
             .maximum(MOST_THREADS)
             .mutable_ready()
             .build(),
+        glib::ParamSpecEnum::builder::<Accel>("accel")
+            .nick("Accelerator")
+            .blurb(
+                "How much of the accelerator is used, a plugin for QEMU that makes decoding \
+                 faster; stats tells what is on and why not more",
+            )
+            .mutable_ready()
+            .build(),
         gst::ParamSpecFraction::builder("framerate")
             .nick("Frame rate")
             .blurb("Frame rate of streams that carry no timing, frames per second")
@@ -128,7 +181,8 @@ pub(crate) fn property_specs() -> Vec<glib::ParamSpec> {
         glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
             .nick("Statistics")
             .blurb(
-                "Counts of frames, copies, worker restarts and ring-full waits; decode times in µs",
+                "Counts of frames, copies, worker restarts and ring-full waits; decode times in \
+                 µs; what is on of the accelerator, and its counts",
             )
             .read_only()
             .build(),
@@ -147,6 +201,10 @@ impl Settings {
             "threads" => {
                 let threads: u32 = value.get().expect("type checked by GObject");
                 self.overrides.threads = (threads > 0).then_some(threads);
+            }
+            "accel" => {
+                let accel: Accel = value.get().expect("type checked by GObject");
+                self.overrides.accel = accel.wish();
             }
             "framerate" => self.framerate = value.get().expect("type checked by GObject"),
             "max-slots" => {
@@ -174,6 +232,7 @@ impl Settings {
             "qemu" => path(&self.overrides.qemu),
             "cpu" => self.overrides.cpu.to_value(),
             "threads" => self.overrides.threads.unwrap_or(0).to_value(),
+            "accel" => Accel::of(self.overrides.accel).to_value(),
             "framerate" => self.framerate.to_value(),
             "max-slots" => (self.slots.max_slots as u32).to_value(),
             "restart-limit" => self.restart_limit.to_value(),

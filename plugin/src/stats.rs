@@ -1,5 +1,6 @@
 //! What the `stats` property tells.
 
+use iotdec_bridge::{Report, Tally, Worker};
 use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -42,6 +43,34 @@ pub(crate) struct Stats {
     /// Of workers that are gone; the present one counts its own.
     pub(crate) ring_full_waits: Counter,
     decode_us: Mutex<VecDeque<u32>>,
+    accelerator: Mutex<Accelerator>,
+}
+
+/// What is known of the accelerator.
+#[derive(Debug, Default)]
+struct Accelerator {
+    /// Of the worker that was started last.
+    report: Option<Report>,
+    /// Counts of workers that are gone.
+    gone: Tally,
+}
+
+/// What only a running worker knows.
+#[derive(Debug, Default)]
+pub(crate) struct Running {
+    ring_full_waits: u64,
+    slots: usize,
+    tally: Tally,
+}
+
+impl Running {
+    pub(crate) fn of(worker: &Worker) -> Self {
+        Self {
+            ring_full_waits: worker.ring_full_waits(),
+            slots: worker.slot_count(),
+            tally: worker.accelerator_tally(),
+        }
+    }
 }
 
 impl Stats {
@@ -67,11 +96,31 @@ impl Stats {
         (at(50), at(99))
     }
 
-    /// Everything, as the property shows it. `running` adds what only a running
-    /// worker knows: its ring-full waits and its number of slots.
-    pub(crate) fn structure(&self, running: Option<(u64, usize)>) -> gst::Structure {
+    /// Notes what a new worker says of its accelerator.
+    pub(crate) fn note_worker(&self, worker: &Worker) {
+        let mut accelerator = self.accelerator.lock().expect("never poisoned");
+        accelerator.report = Some(worker.accelerator().clone());
+    }
+
+    /// Keeps what a worker counted that is about to go.
+    pub(crate) fn keep_counts(&self, worker: &Worker) {
+        let running = Running::of(worker);
+        self.ring_full_waits.add(running.ring_full_waits);
+        let mut accelerator = self.accelerator.lock().expect("never poisoned");
+        accelerator.gone = sum(&accelerator.gone, &running.tally);
+    }
+
+    /// Everything, as the property shows it, with what a `running` worker adds.
+    pub(crate) fn structure(&self, running: Option<Running>) -> gst::Structure {
         let (p50, p99) = self.percentiles();
-        let (waits, slots) = running.unwrap_or_default();
+        let running = running.unwrap_or_default();
+        let waits = self.ring_full_waits.get() + running.ring_full_waits;
+        let accelerator = self.accelerator.lock().expect("never poisoned");
+        let (mode, reason) = match &accelerator.report {
+            Some(report) => (report.mode.name(), report.reason.as_str()),
+            None => ("off", "no worker was started yet"),
+        };
+        let tally = sum(&accelerator.gone, &running.tally);
         gst::Structure::builder("iotdec-stats")
             .field("frames-in", self.frames_in.get())
             .field("bytes-in", self.bytes_in.get())
@@ -83,10 +132,34 @@ impl Stats {
             .field("frames-corrupt", self.frames_corrupt.get())
             .field("decode-errors", self.decode_errors.get())
             .field("worker-restarts", self.worker_restarts.get())
-            .field("ring-full-waits", self.ring_full_waits.get() + waits)
-            .field("slots", slots as u64)
+            .field("ring-full-waits", waits)
+            .field("slots", running.slots as u64)
             .field("decode-us-p50", p50)
             .field("decode-us-p99", p99)
+            .field("accel", mode)
+            .field("accel-reason", reason)
+            .field("turbo-entries", tally.entries)
+            .field("turbo-syscalls", tally.syscalls)
+            .field("turbo-unknown-instructions", tally.unknown)
+            .field("turbo-leaves", tally.leaves)
+            .field("turbo-pauses", tally.pauses)
+            .field("turbo-blocks", tally.blocks)
+            .field("turbo-code-bytes", running.tally.code_bytes)
+            .field("native-calls", tally.native_calls)
             .build()
+    }
+}
+
+/// Both together. Workers write what they like, so it may wrap.
+fn sum(one: &Tally, other: &Tally) -> Tally {
+    Tally {
+        entries: one.entries.wrapping_add(other.entries),
+        syscalls: one.syscalls.wrapping_add(other.syscalls),
+        unknown: one.unknown.wrapping_add(other.unknown),
+        leaves: one.leaves.wrapping_add(other.leaves),
+        pauses: one.pauses.wrapping_add(other.pauses),
+        blocks: one.blocks.wrapping_add(other.blocks),
+        code_bytes: one.code_bytes.wrapping_add(other.code_bytes),
+        native_calls: one.native_calls.wrapping_add(other.native_calls),
     }
 }

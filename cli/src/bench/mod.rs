@@ -102,7 +102,7 @@ fn measure(file: &Path, args: &BenchArgs, progress: &Progress) -> Result<FileRes
             qemu: machine::qemu_version(&subject.launch.qemu),
             library: subject.foreign,
             native_library: subject.native.as_ref().ok().map(|n| n.version.clone()),
-            cpu_model: subject.launch.cpu,
+            cpu_model: subject.launch.cpu_model().to_owned(),
         },
         native_missing: subject.native.err(),
         file: subject.file,

@@ -3,7 +3,7 @@
 
 use super::packets::{self, Packet};
 use super::worker::{Report, Worker};
-use crate::args::DecoderArgs;
+use crate::args::{Accel, DecoderArgs};
 use crate::failure::Failure;
 use crate::meter::{Meter, when_decoder_comes};
 use crate::pipeline::{self, Running};
@@ -184,6 +184,7 @@ fn launch_of(name: &str, decoder: &DecoderArgs) -> Result<Launch, Failure> {
     };
     let overrides = Overrides {
         library: decoder.library.clone(),
+        accel: decoder.accel.and_then(Accel::wish),
         ..Overrides::default()
     };
     Launch::resolve(&manifest, &overrides).map_err(|error| Failure::Error(error.to_string()))

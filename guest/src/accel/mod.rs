@@ -6,28 +6,7 @@ mod door;
 #[cfg(target_arch = "aarch64")]
 mod turbo;
 
-/// How much of the accelerator is used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Mode {
-    /// Nothing.
-    Off,
-    /// Functions of the C library.
-    Native,
-    /// Those, and decoding itself.
-    Turbo,
-}
-
-impl Mode {
-    /// The mode that goes by this name.
-    pub fn parse(name: &str) -> Result<Self, String> {
-        match name {
-            "off" => Ok(Self::Off),
-            "native" => Ok(Self::Native),
-            "turbo" => Ok(Self::Turbo),
-            _ => Err(format!("--accel {name}: not off, native or turbo")),
-        }
-    }
-}
+pub use iotdec_wire::msg::Acceleration as Mode;
 
 /// What came of opening the accelerator.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! Decoding for the host: greeting, then commands in and events out.
 
+use crate::accel;
 use crate::args::Args;
 use crate::decoder::{self, DecodeError, Decoded, Decoder, Frame, Options, Output, Packet, Stream};
 use crate::packets::Assembler;
@@ -20,10 +21,15 @@ use std::time::{Duration, Instant};
 const GREETING_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Runs the command, on the socket that is file descriptor 0.
-pub fn run(args: &Args) -> Result<(), String> {
+pub fn run(args: &Args, accelerator: &accel::Report) -> Result<(), String> {
     // SAFETY: the host passes the socket as descriptor 0; nothing reads stdin.
     let socket = Socket::new(unsafe { OwnedFd::from_raw_fd(0) });
     let (session, commands) = greet(socket)?;
+    let mode = accelerator.mode.code();
+    let accelerator = message(Greeting::Accelerator, mode, &accelerator.reason);
+    if session.socket().send(&accelerator).is_err() {
+        return Ok(());
+    }
     let options = Options::parse(args.all("option"))?.with_threads(args.number("threads")?);
     let slots = SharedSlots::new(session.clone());
     let adapter = args.require("adapter")?;
@@ -200,6 +206,7 @@ impl Server<'_> {
         };
         let waited = self.session.waited() - waited;
         let spent = start.elapsed().saturating_sub(waited);
+        self.tell_counters();
         poster.result?;
         let done = PacketDone {
             number,
@@ -232,6 +239,7 @@ impl Server<'_> {
         }
         let mut poster = Poster::new(self.session, drain.epoch);
         let result = self.decoder.drain(&mut poster);
+        self.tell_counters();
         poster.result?;
         if let Err(DecodeError { code, text, fatal }) = result {
             let text = format!("drain: {text} ({code})");
@@ -243,6 +251,13 @@ impl Server<'_> {
         Ok(self
             .session
             .post(Event::Drained, &[bytemuck::bytes_of(&drain)])?)
+    }
+
+    /// Lets the host see what the accelerator did.
+    fn tell_counters(&self) {
+        if let Some(counters) = accel::counters() {
+            self.session.control().tally.0.publish(&counters);
+        }
     }
 
     /// Whether a command of `epoch` is still wanted; flushes the decoder if it is

@@ -2,7 +2,7 @@
 
 use crate::register::Registered;
 use crate::settings::{self, Settings};
-use crate::stats::Stats;
+use crate::stats::{Running, Stats};
 use crate::{CAT, register};
 use gst::glib;
 use gst::subclass::prelude::*;
@@ -205,7 +205,7 @@ impl ObjectImpl for ForeignDecoder {
         match spec.name() {
             "stats" => {
                 let session = lock(&self.session);
-                let running = session.as_ref().map(Session::running);
+                let running = session.as_ref().map(|it| Running::of(&it.worker));
                 self.stats.structure(running).to_value()
             }
             name => lock(&self.settings).get(name),

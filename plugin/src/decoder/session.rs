@@ -7,7 +7,9 @@ use gst::subclass::prelude::*;
 use gst_video::prelude::*;
 use gst_video::{VideoCodecFrame, VideoCodecFrameFlags};
 use iotdec_bridge::supervisor::LogSink;
-use iotdec_bridge::{Feeder, Launch, Loss, Receiver, SlotPolicy, StartError, StartProblem, Worker};
+use iotdec_bridge::{
+    Feeder, Launch, Loss, Obstacle, Receiver, Report, SlotPolicy, StartError, StartProblem, Worker,
+};
 use std::sync::Arc;
 
 /// A running worker and what belongs to it alone.
@@ -20,13 +22,6 @@ pub(super) struct Session {
 
 /// A worker that was just started.
 type Fresh = (Session, Feeder, Receiver);
-
-impl Session {
-    /// What only a running worker knows, for the statistics.
-    pub(super) fn running(&self) -> (u64, usize) {
-        (self.worker.ring_full_waits(), self.worker.slot_count())
-    }
-}
 
 impl ForeignDecoder {
     /// Starts a worker unless one runs that suits the settings.
@@ -49,20 +44,40 @@ impl ForeignDecoder {
 
     fn start_worker(&self, launch: Launch, slots: SlotPolicy) -> Result<Fresh, StartError> {
         let (worker, feeder, receiver) = iotdec_bridge::start(&launch, slots, self.log_sink())?;
-        gst::info!(
-            CAT,
-            imp = self,
-            "{} in process {}, CPU model {}",
-            worker.library_version(),
-            worker.pid(),
-            launch.cpu
-        );
+        self.tell_of(&worker, &launch);
+        self.stats.note_worker(&worker);
         let session = Session {
             worker,
             launch,
             slots,
         };
         Ok((session, feeder, receiver))
+    }
+
+    /// What runs, for the log; and what does not run as it should.
+    fn tell_of(&self, worker: &Worker, launch: &Launch) {
+        let Report {
+            mode,
+            reason,
+            disappoints,
+        } = worker.accelerator();
+        let mode = mode.name();
+        let because = match reason.as_str() {
+            "" => String::new(),
+            reason => format!(": {reason}"),
+        };
+        gst::info!(
+            CAT,
+            imp = self,
+            "{} in process {}, CPU model {}, accelerator {mode}{because}",
+            worker.library_version(),
+            worker.pid(),
+            launch.cpu_model(),
+        );
+        if *disappoints {
+            let library = self.library();
+            gst::warning!(CAT, imp = self, "{library}: accelerator {mode}{because}");
+        }
     }
 
     fn install(&self, (session, feeder, receiver): Fresh) {
@@ -76,9 +91,7 @@ impl ForeignDecoder {
         lock(&self.input).end();
         *lock(&self.receiver) = None;
         if let Some(session) = lock(&self.session).take() {
-            self.stats
-                .ring_full_waits
-                .add(session.worker.ring_full_waits());
+            self.stats.keep_counts(&session.worker);
             session.worker.kill();
         }
     }
@@ -91,10 +104,8 @@ impl ForeignDecoder {
         let library = self.library();
         let lost = lock(&self.session).take();
         let Some(lost) = lost else { return false };
-        self.stats
-            .ring_full_waits
-            .add(lost.worker.ring_full_waits());
-        let (launch, slots) = (lost.launch.clone(), lost.slots);
+        self.stats.keep_counts(&lost.worker);
+        let (mut launch, slots) = (lost.launch.clone(), lost.slots);
         drop(lost);
         let mut cause = loss.to_string();
         let fresh = loop {
@@ -109,6 +120,10 @@ impl ForeignDecoder {
                          what it says")
                 );
                 return self.give_up(gst::FlowError::Error);
+            }
+            // Nobody insists on the accelerator, and it may be to blame.
+            if losses > 1 && launch.accelerator.as_ref().is_ok_and(|it| it.is_optional()) {
+                launch = launch.without_accelerator(Obstacle::Died(cause.clone()));
             }
             match self.start_worker(launch.clone(), slots) {
                 Ok(fresh) => break fresh,
@@ -230,7 +245,7 @@ impl ForeignDecoder {
 
     fn log_sink(&self) -> LogSink {
         let element = self.obj().downgrade();
-        Box::new(move |line| match element.upgrade() {
+        Arc::new(move |line: &str| match element.upgrade() {
             Some(element) => gst::debug!(CAT_WORKER, obj = element, "{line}"),
             None => gst::debug!(CAT_WORKER, "{line}"),
         })
