@@ -19,6 +19,8 @@ mod decoder;
 mod fault;
 mod library;
 mod mapping;
+#[cfg(target_arch = "aarch64")]
+mod native;
 mod packets;
 mod serve;
 mod session;
@@ -49,6 +51,8 @@ fn main() -> ExitCode {
             None => Mode::Off,
         };
         let accelerator = accel::open(wanted);
+        #[cfg(target_arch = "aarch64")]
+        native::open(args.get("native"), accelerator.mode)?;
         match command.as_str() {
             "serve" => serve::run(&args, &accelerator),
             "bare" => bare::run(&args, &accelerator),

@@ -44,6 +44,70 @@ wire_enum! {
         Length = 20,
         /// `strcmp(a, b)`. Result: its sign, sign-extended.
         CompareText = 21,
+        /// `strncmp(a, b, length)`. Result: its sign, sign-extended.
+        ComparePrefix = 22,
+        /// `strchr(at, byte)`. Result: the address or 0.
+        FindText = 23,
+        /// A function of the math library, with every mode of floating point at its
+        /// default. Arguments: a [`Function`], then the bits of its arguments. Result:
+        /// the bits of its result. [`Status::Declined`] if the host's library is not
+        /// [`TESTED_GLIBC`] on a processor with FMA.
+        Math = 24,
+    }
+}
+
+/// The version of the GNU C library whose math functions were compared, aarch64 against
+/// x86-64: `docs/native.md` has the counts. Others may round otherwise.
+pub const TESTED_GLIBC: &str = "2.36";
+
+wire_enum! {
+    /// Functions of the math library that gave the same bits on both architectures for
+    /// every input that was tried; `F` stands for single precision.
+    Function {
+        /// `exp(x)`
+        Exp = 1,
+        /// `log(x)`
+        Log = 2,
+        /// `log2(x)`
+        Log2 = 3,
+        /// `log10(x)`
+        Log10 = 4,
+        /// `pow(x, y)`
+        Pow = 5,
+        /// `sin(x)`
+        Sin = 6,
+        /// `cos(x)`
+        Cos = 7,
+        /// `tan(x)`
+        Tan = 8,
+        /// `asin(x)`
+        Asin = 9,
+        /// `acos(x)`
+        Acos = 10,
+        /// `atan(x)`
+        Atan = 11,
+        /// `atan2(y, x)`
+        Atan2 = 12,
+        /// `fmod(x, y)`
+        Fmod = 13,
+        /// `expf(x)`
+        ExpF = 32,
+        /// `exp2f(x)`
+        Exp2F = 33,
+        /// `logf(x)`
+        LogF = 34,
+        /// `log2f(x)`
+        Log2F = 35,
+        /// `log10f(x)`
+        Log10F = 36,
+        /// `powf(x, y)`
+        PowF = 37,
+        /// `sinf(x)`
+        SinF = 38,
+        /// `cosf(x)`
+        CosF = 39,
+        /// `fmodf(x, y)`
+        FmodF = 40,
     }
 }
 

@@ -6,6 +6,8 @@ mod door;
 #[cfg(target_arch = "aarch64")]
 mod turbo;
 
+#[cfg(target_arch = "aarch64")]
+pub use door::knock;
 pub use iotdec_wire::msg::Acceleration as Mode;
 
 /// What came of opening the accelerator.
