@@ -154,6 +154,10 @@ pub unsafe fn run(context: *mut Context, return_address: u64) -> Status {
         let (exit, detail) = thread.exit.get();
         (*context).exit = exit.code();
         (*context).detail = detail;
+        if exit == Exit::Leave {
+            // The translator is behind the instruction already.
+            (*context).pc = detail;
+        }
         let counters = &COUNTERS;
         counters.entries.fetch_add(1, Relaxed);
         let counter = match exit {

@@ -9,7 +9,6 @@ use crate::args::Args;
 use crate::decoder::{self, Decoder, Frame, Options, Output, Packet, Stream};
 use crate::slots::local::LocalSlots;
 use crate::slots::{Lease, SlotPool};
-use iotdec_wire::door::Counters;
 use iotdec_wire::msg::{StreamHead, frame_flags, stream_flags};
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -90,30 +89,9 @@ pub fn run(args: &Args, accelerator: &accel::Report) -> Result<(), String> {
         tally.copied,
         tally.prompt,
         decoder.version(),
-        describe(accelerator),
+        accelerator.json(),
     );
     Ok(())
-}
-
-/// What is on of the accelerator, and what it did, as JSON.
-fn describe(accelerator: &accel::Report) -> String {
-    let (mode, reason) = (accelerator.mode.name(), &accelerator.reason);
-    let Counters {
-        entries,
-        syscalls,
-        unknown,
-        leaves,
-        pauses,
-        blocks,
-        code_bytes,
-        native_calls,
-    } = accel::counters().unwrap_or_default();
-    format!(
-        "{{\"mode\":\"{mode}\",\"reason\":{reason:?},\"entries\":{entries},\
-         \"syscalls\":{syscalls},\"unknown\":{unknown},\"leaves\":{leaves},\
-         \"pauses\":{pauses},\"blocks\":{blocks},\"code_bytes\":{code_bytes},\
-         \"native_calls\":{native_calls}}}"
-    )
 }
 
 /// Decodes packets; how many the decoder complained about.

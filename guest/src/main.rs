@@ -9,12 +9,14 @@
 //! | `serve` | decodes for the host that started it, over shared memory |
 //! | `bare` | decodes a packet file, with nobody on the other side |
 //! | `turnflag` | decodes for a benchmark in lockstep, copying both ways |
+//! | `call` | calls one function of a library, for a test of the accelerator |
 //!
 //! The command line belongs to the host and to the tests; it is not an interface.
 
 mod accel;
 mod args;
 mod bare;
+mod call;
 mod decoder;
 mod fault;
 mod library;
@@ -37,7 +39,8 @@ const USAGE: &str =
     "iotdec-worker serve|bare|turnflag --adapter NAME --library PATH [--option KEY=VALUE]...
             [--accel off|native|turbo] [--native NAME,NAME*,...]
   bare:     --packets FILE [--frames-to FD] [--checksum] [--flush-after PACKETS] [--repeat TIMES]
-  turnflag: --memory-fd FD";
+  turnflag: --memory-fd FD
+iotdec-worker call --library PATH --symbol NAME [--repeat TIMES]";
 
 fn main() -> ExitCode {
     exit_on_panic();
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
             "serve" => serve::run(&args, &accelerator),
             "bare" => bare::run(&args, &accelerator),
             "turnflag" => turnflag::run(&args),
+            "call" => call::run(&args, &accelerator),
             _ => Err(USAGE.to_owned()),
         }
     });

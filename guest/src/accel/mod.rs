@@ -24,6 +24,27 @@ impl Report {
         let reason = reason.into();
         Self { mode, reason }
     }
+
+    /// What is on, and what it did so far, as JSON.
+    pub fn json(&self) -> String {
+        let (mode, reason) = (self.mode.name(), &self.reason);
+        let iotdec_wire::door::Counters {
+            entries,
+            syscalls,
+            unknown,
+            leaves,
+            pauses,
+            blocks,
+            code_bytes,
+            native_calls,
+        } = counters().unwrap_or_default();
+        format!(
+            "{{\"mode\":\"{mode}\",\"reason\":{reason:?},\"entries\":{entries},\
+             \"syscalls\":{syscalls},\"unknown\":{unknown},\"leaves\":{leaves},\
+             \"pauses\":{pauses},\"blocks\":{blocks},\"code_bytes\":{code_bytes},\
+             \"native_calls\":{native_calls}}}"
+        )
+    }
 }
 
 /// Makes use of the accelerator, as far as it is there and works. Before the library is
@@ -51,6 +72,14 @@ pub fn counters() -> Option<iotdec_wire::door::Counters> {
     imp::counters()
 }
 
+/// How often each instruction was executed that turbo does not know, as JSON.
+pub fn unknown_json() -> String {
+    let hits: Vec<_> = imp::unknown_instructions()
+        .map(|(word, hits)| format!("\"{word:08x}\":{hits}"))
+        .collect();
+    format!("{{{}}}", hits.join(","))
+}
+
 #[cfg(target_arch = "aarch64")]
 mod imp {
     use super::{Mode, Report, door, turbo};
@@ -58,7 +87,7 @@ mod imp {
     use iotdec_wire::door::{Counters, Service, Status, VERSION, features};
     use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-    pub use turbo::{library_pc, run};
+    pub use turbo::{library_pc, run, unknown_instructions};
 
     static IS_THERE: AtomicBool = AtomicBool::new(false);
 
@@ -134,5 +163,9 @@ mod imp {
 
     pub fn counters() -> Option<iotdec_wire::door::Counters> {
         None
+    }
+
+    pub fn unknown_instructions() -> impl Iterator<Item = (u32, u64)> {
+        std::iter::empty()
     }
 }

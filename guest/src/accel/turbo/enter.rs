@@ -98,6 +98,9 @@ core::arch::global_asm!(
     "    mov w1, #{run}",
     "    adr x9, 5f",
     "    str x9, [x19, #{values}]",
+    // Left as it is by an accelerator that declines: then this thread leaves.
+    "    mov w9, #{leaves}",
+    "    str w9, [x19, #{exit}]",
     "    str wzr, [x19, #{status}]",
     "    .inst {hint}",
     "    .inst {store}",
@@ -166,6 +169,7 @@ core::arch::global_asm!(
     syscall = const Exit::Syscall.code(),
     unknown = const Exit::Unknown.code(),
     pause = const Exit::Pause.code(),
+    leaves = const Exit::Leave.code(),
     hint = const KNOCK[0],
     store = const KNOCK[1],
     leave = sym iotdec_turbo_leave,
