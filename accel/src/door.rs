@@ -155,3 +155,6 @@ fn serve(service: Service, values: &mut [u64; 6]) -> Status {
     }
     Status::Done
 }
+
+#[cfg(test)]
+mod tests;

@@ -393,3 +393,6 @@ pub unsafe fn complete(call: *mut Call) {
         unsafe { (*call).service = thread.knocked_service() };
     }
 }
+
+#[cfg(test)]
+mod tests;
