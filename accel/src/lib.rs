@@ -9,16 +9,18 @@ mod door;
 mod fault;
 mod native;
 mod qemu;
+mod routing;
 mod translator;
 mod turbo;
 
 // Links the translator.
 use dynarmic as _;
-use std::ffi::{c_char, c_int};
+use std::ffi::{CStr, c_char, c_int};
 
 /// QEMU calls this when it has loaded the plugin.
 ///
 /// Where it cannot work it says so and lets QEMU go on: the guest finds the door closed.
+/// Takes one argument, for tests: `mistranslate`, see [`routing`].
 ///
 /// # Safety
 /// For QEMU alone, with what its plugin interface prescribes.
@@ -26,11 +28,20 @@ use std::ffi::{c_char, c_int};
 pub unsafe extern "C" fn qemu_plugin_install(
     id: qemu::PluginId,
     info: *const qemu::Info,
-    _argc: c_int,
-    _argv: *const *const c_char,
+    argc: c_int,
+    argv: *const *const c_char,
 ) -> c_int {
+    // SAFETY: the caller's promise: `argc` C strings.
+    let arguments = (0..argc as usize).map(|index| unsafe { CStr::from_ptr(*argv.add(index)) });
+    let result = arguments
+        .map(CStr::to_string_lossy)
+        .try_for_each(|argument| match argument.split_once('=') {
+            Some(("mistranslate", how)) => routing::mistranslate(how),
+            _ => Err(format!("{argument}: no such argument")),
+        });
     // SAFETY: the caller's promise.
-    match unsafe { qemu::Qemu::find(info) } {
+    let found = result.and_then(|()| unsafe { qemu::Qemu::find(info) }.map_err(str::to_owned));
+    match found {
         Ok(_) => door::open(id),
         Err(why) => eprintln!("the accelerator is off: {why}"),
     }

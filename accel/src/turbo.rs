@@ -4,6 +4,7 @@
 use crate::counters::COUNTERS;
 use crate::door;
 use crate::fault;
+use crate::routing;
 use crate::translator::{Setup, Translator};
 use iotdec_wire::door::{Call, Context, Exit, KNOCK, Status};
 use std::cell::{Cell, OnceCell, RefCell};
@@ -258,7 +259,7 @@ impl Thread {
                 return svc(KNOCKED);
             }
         }
-        word
+        routing::instead_of(word)
     }
 
     /// Notes the exit that an `svc` means; the address of a [`Call`] if it is a knock.
@@ -291,7 +292,7 @@ impl Thread {
         self.exit(Exit::Unknown, count);
     }
 
-    /// Something that ends in a signal: QEMU knows how.
+    /// Something that ends in a signal: QEMU knows how, when it executes this again.
     pub fn exception(&self, pc: u64) {
         self.exit(Exit::Leave, pc);
     }

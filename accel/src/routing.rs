@@ -1,0 +1,121 @@
+//! What the second translator is shown in place of the guest's own instructions: for
+//! some another that does the same, for some one that it does not know, so that QEMU
+//! executes the guest's. `iotdec-fuzz` (docs/accelerator-fuzzing.md) finds those for
+//! which that is needed.
+
+use std::sync::OnceLock;
+
+/// `nop`.
+const NOP: u32 = 0xd503_201f;
+/// The space of hints (Arm ARM, C4.1.65): `yield`, `wfe`, `sev`, landing pads, pointer
+/// authentication by a key that the processor shown does not have. All may do nothing;
+/// the translator would raise an exception for the first few.
+const HINTS: Pattern = Pattern {
+    mask: 0xffff_f01f,
+    value: 0xd503_201f,
+};
+
+/// `hvc #0`, which the translator does not know.
+const UNKNOWN: u32 = 0xd400_0002;
+/// Instructions whose results differ from QEMU's if the translator executes them.
+const QEMUS: [Pattern; 1] = [
+    // `msr nzcv, xt`: a `mrs xt, nzcv` after it would read back what was written, other
+    // bits than the four included.
+    Pattern {
+        mask: 0xffff_ffe0,
+        value: 0xd51b_4200,
+    },
+];
+
+/// Words with some bits in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Pattern {
+    mask: u32,
+    value: u32,
+}
+
+impl Pattern {
+    fn matches(self, word: u32) -> bool {
+        word & self.mask == self.value
+    }
+}
+
+/// A mistake made on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Mistake {
+    of: Pattern,
+    flip: u32,
+}
+
+static MISTAKE: OnceLock<Mistake> = OnceLock::new();
+
+/// The instruction to translate where the guest has `word`.
+pub fn instead_of(word: u32) -> u32 {
+    if HINTS.matches(word) {
+        return NOP;
+    }
+    if QEMUS.iter().any(|pattern| pattern.matches(word)) {
+        return UNKNOWN;
+    }
+    match MISTAKE.get() {
+        Some(mistake) if mistake.of.matches(word) => word ^ mistake.flip,
+        _ => word,
+    }
+}
+
+/// Has words mistranslated from now on, which shows whether that would be noticed:
+/// `MASK/VALUE/FLIP`, hexadecimal; words that are `VALUE` under `MASK` are translated
+/// as if the bits in `FLIP` were others.
+pub fn mistranslate(text: &str) -> Result<(), String> {
+    let mistake = parse(text).ok_or_else(|| format!("mistranslate={text}: not MASK/VALUE/FLIP"))?;
+    let _ = MISTAKE.set(mistake);
+    Ok(())
+}
+
+fn parse(text: &str) -> Option<Mistake> {
+    let mut parts = text.split('/').map(|part| u32::from_str_radix(part, 16));
+    let mut next = || parts.next()?.ok();
+    let (mask, value, flip) = (next()?, next()?, next()?);
+    let of = Pattern { mask, value };
+    parts.next().is_none().then_some(Mistake { of, flip })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hints_do_nothing_and_other_words_are_themselves() {
+        let [nop, yields, wfe, paciasp, bti] = [
+            0xd503_201f,
+            0xd503_203f,
+            0xd503_205f,
+            0xd503_233f,
+            0xd503_245f,
+        ];
+        for hint in [nop, yields, wfe, paciasp, bti] {
+            assert_eq!(instead_of(hint), NOP);
+        }
+        assert_eq!(instead_of(0xd51b_421f), UNKNOWN);
+        let [clrex, dmb, svc, add] = [0xd503_3f5f, 0xd503_3bbf, 0xd400_0001, 0x8b00_0000];
+        for other in [clrex, dmb, svc, add] {
+            assert_eq!(instead_of(other), other);
+        }
+    }
+
+    #[test]
+    fn mistakes_have_three_parts() {
+        let of = Pattern {
+            mask: 0x7f20_0000,
+            value: 0x0b00_0000,
+        };
+        let flip = 0x4000_0000;
+        assert_eq!(
+            parse("7f200000/0b000000/40000000"),
+            Some(Mistake { of, flip })
+        );
+        for wrong in ["", "1/2", "1/2/3/4", "x/1/2"] {
+            assert_eq!(parse(wrong), None);
+        }
+    }
+}
