@@ -66,7 +66,7 @@ pub(crate) fn wish_of_environment() -> Result<Option<Wish>, String> {
     wish.map(Some).ok_or_else(|| value.into_owned())
 }
 
-/// A native function's name, or with a `*` at its end the beginning of several.
+/// A native function's name, in which `*` stands for any letters.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(try_from = "String")]
 pub struct Pattern(String);
@@ -75,12 +75,11 @@ impl TryFrom<String> for Pattern {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let name = text.strip_suffix('*').unwrap_or(&text);
-        let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        match !text.is_empty() && name.chars().all(allowed) {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "_*".contains(c);
+        match !text.is_empty() && text.chars().all(allowed) {
             true => Ok(Self(text)),
             false => Err(format!(
-                "{text:?} is not a C function's name, nor the beginning of one and *"
+                "{text:?} is not the name of a C function, in which * stands for any letters"
             )),
         }
     }
@@ -109,6 +108,9 @@ pub enum Obstacle {
         "the accelerator {0} is not there; build iotdec with it, or set IOTDEC_ACCEL to its path"
     )]
     Missing(PathBuf),
+    /// Built without, and told so by the development environment.
+    #[error("IOTDEC_ACCEL is empty, which means none")]
+    NotBuilt,
     /// Turbo works on Armv8.0 only.
     #[error("turbo has no {feature}, which {library} needs")]
     Library {
@@ -184,6 +186,9 @@ impl Accelerator {
             return Err(Obstacle::NoPlugins(qemu.into()));
         }
         let plugin = crate::launch::installed("IOTDEC_ACCEL", "libiotdec-accel.so");
+        if plugin.as_os_str().is_empty() {
+            return Err(Obstacle::NotBuilt);
+        }
         if !plugin.is_file() {
             return Err(Obstacle::Missing(plugin));
         }

@@ -75,3 +75,25 @@ pub fn vectors(what: &str) -> Option<PathBuf> {
 pub fn is_full() -> bool {
     env::var_os("IOTDEC_FULL").is_some_and(|value| value != "0")
 }
+
+/// The accelerator of this build. Says so and returns `None` where there is none: it
+/// was configured without, or QEMU takes no plugins.
+pub fn accelerator(what: &str) -> Option<PathBuf> {
+    use iotdec_bridge::{Launch, LaunchError, Manifest, Obstacle, Overrides, Wish};
+    let manifests = Manifest::read(&root().join("manifests/de265.toml")).expect("a good one");
+    let overrides = Overrides {
+        accel: Some(Wish::Turbo),
+        ..Overrides::default()
+    };
+    match Launch::resolve(&manifests[0], &overrides) {
+        Ok(launch) => Some(launch.accelerator.expect("an error otherwise").plugin),
+        Err(LaunchError::Accelerator {
+            obstacle: obstacle @ (Obstacle::NotBuilt | Obstacle::NoPlugins(_)),
+            ..
+        }) => {
+            println!("skipped: {what}: {obstacle}");
+            None
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
