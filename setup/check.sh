@@ -38,6 +38,13 @@ if setup/devenv sh -c '[ -n "$IOTDEC_ACCEL" ]'; then
     check "accelerator's documentation" env RUSTDOCFLAGS="-D warnings" setup/cargo doc "${accelerator[@]}" \
         --no-deps --document-private-items
     check "accelerator's tests" setup/cargo test "${accelerator[@]}"
+    # All tests below are accelerated as far as they can be. Those that decide whether a frame is right are done without
+    # each part of that as well.
+    bit_exact=(bit_exact av1_vpx avcodec jpeg mpeg2 conformance buffer_safety)
+    for mode in off native; do
+        check "bit-exactness, accel=$mode" env IOTDEC_ACCEL_MODE="$mode" setup/devenv \
+            setup/cargo test -p iotdec-tests --no-fail-fast "${bit_exact[@]/#/--test=}"
+    done
 else
     printf '\n== accelerator: not in this build\n'
 fi

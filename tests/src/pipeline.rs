@@ -387,10 +387,24 @@ pub fn decode_summing(
     }
     let decoder = playing.pipeline().by_name("decoder");
     let stats = decoder.and_then(|d| d.property::<Option<gst::Structure>>("stats"));
+    stats.iter().for_each(assert_accelerated_as_told);
     Decoded {
         frames,
         end: playing.stop(),
         stats,
+    }
+}
+
+/// Fails if the environment asks for a mode of the accelerator, and another was on.
+#[track_caller]
+fn assert_accelerated_as_told(stats: &gst::Structure) {
+    let told = std::env::var("IOTDEC_ACCEL_MODE").unwrap_or_else(|_| "auto".into());
+    // Before the first worker there is none.
+    if let Ok(mode) = stats.get::<&str>("accel")
+        && told != "auto"
+        && count(stats, "frames-out") > 0
+    {
+        assert_eq!(mode, told, "{stats}");
     }
 }
 
