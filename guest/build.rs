@@ -44,7 +44,7 @@ fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     if std::env::var("CARGO_CFG_TARGET_ARCH").as_deref() == Ok("aarch64") {
         for symbol in EXPORTED {
-            println!("cargo:rustc-link-arg-bins=-Wl,--export-dynamic-symbol={symbol}");
+            println!("cargo:rustc-link-arg=-Wl,--export-dynamic-symbol={symbol}");
         }
     }
 }

@@ -19,7 +19,7 @@ pub struct Worth {
 #[derive(Debug)]
 pub struct Function {
     /// What the dynamic linker knows it by.
-    symbol: &'static CStr,
+    pub symbol: &'static CStr,
     /// What it is chosen by.
     pub name: &'static str,
     /// Work of up to this size is done sooner without the host.
@@ -102,7 +102,7 @@ macro_rules! stand_in {
             &[$(&$symbol::FUNCTION),*];
 
         $(
-            mod $symbol {
+            pub mod $symbol {
                 use super::*;
 
                 pub static FUNCTION: $crate::native::function::Function =
@@ -141,7 +141,7 @@ macro_rules! stand_in {
                 }
 
                 #[inline(always)]
-                pub unsafe fn next($($argument: $type),*) -> $result {
+                pub unsafe extern "C" fn next($($argument: $type),*) -> $result {
                     // SAFETY: the library's function has the signature that a standard
                     // gives to the name.
                     unsafe {

@@ -22,18 +22,7 @@ pub fn open(list: Option<&str>, mode: Mode) -> Result<(), String> {
     let chosen = list.map(Patterns::parse).transpose()?;
     for function in all() {
         function.find();
-        let worth = match mode {
-            Mode::Off => NEVER,
-            Mode::Native => function.worth.qemu,
-            Mode::Turbo => function.worth.turbo,
-        };
-        function.set_limit(match &chosen {
-            _ if mode == Mode::Off => NEVER,
-            None => worth,
-            Some(chosen) if !chosen.name(function) => NEVER,
-            Some(_) if worth == NEVER => 0,
-            Some(_) => worth,
-        });
+        function.set_limit(limit(function, chosen.as_ref(), mode));
     }
     if mode > Mode::Off && !math::is_tested() {
         for function in math::FUNCTIONS {
@@ -41,6 +30,21 @@ pub fn open(list: Option<&str>, mode: Mode) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// The size above which work of a function goes to the host.
+fn limit(function: &Function, chosen: Option<&Patterns<'_>>, mode: Mode) -> usize {
+    let worth = match mode {
+        Mode::Off => return NEVER,
+        Mode::Native => function.worth.qemu,
+        Mode::Turbo => function.worth.turbo,
+    };
+    match chosen {
+        Some(chosen) if !chosen.name(function) => NEVER,
+        // Whoever names it wants it.
+        Some(_) if worth == NEVER => 0,
+        _ => worth,
+    }
 }
 
 /// Names of functions, possibly with `*`.
@@ -78,3 +82,6 @@ fn matches(pattern: &str, name: &str) -> bool {
         }),
     }
 }
+
+#[cfg(test)]
+mod tests;
