@@ -45,6 +45,10 @@ if setup/devenv sh -c '[ -n "$IOTDEC_ACCEL" ]'; then
         check "bit-exactness, accel=$mode" env IOTDEC_ACCEL_MODE="$mode" setup/devenv \
             setup/cargo test -p iotdec-tests --no-fail-fast "${bit_exact[@]/#/--test=}"
     done
+    for mode in native turbo; do
+        check "guest tests, $mode" setup/devenv sh -c \
+            "QEMU_PLUGIN=\$IOTDEC_ACCEL IOTDEC_GUEST_ACCEL=$mode setup/cargo-guest test -p iotdec-worker native::"
+    done
 else
     printf '\n== accelerator: not in this build\n'
 fi

@@ -120,7 +120,7 @@ fn what_is_no_call_is_left_alone() {
                 [Service::Move, Service::Hello, Service::Run, Service::Count][round % 4].code();
             // With the magic only where no call can be.
             let magic = at + 4;
-            if at % 64 != 0 && magic + 4 <= bytes.len() {
+            if !at.is_multiple_of(64) && magic + 4 <= bytes.len() {
                 bytes[magic..magic + 4].copy_from_slice(&MAGIC.to_le_bytes());
             }
             let mut expected = bytes.to_vec();
