@@ -13,13 +13,13 @@ use iotdec_bridge::Receiver;
 use once_cell::sync::Lazy;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::time::Duration;
 
 use super::gather::Gather;
 use super::output::Output;
-use super::qos::{DecodeTime, Qos};
+use super::qos::Qos;
 use super::session::Session;
 use super::submit::Input;
+use super::workload::Workload;
 
 /// The element's instance data. Locks are taken in the order of the fields, the
 /// base class's stream lock before all of them; none is held while pushing.
@@ -60,22 +60,10 @@ pub(super) struct Progress {
     /// The last drain that was answered, and the last that was asked for.
     pub(super) drained: u32,
     pub(super) drain_serial: u32,
-    /// Packets that were sent and not yet decoded.
-    pub(super) in_flight: usize,
-    decode_time: DecodeTime,
-}
-
-impl Progress {
-    /// A packet was decoded.
-    pub(super) fn decoded_in(&mut self, time: Duration) {
-        self.in_flight = self.in_flight.saturating_sub(1);
-        self.decode_time.note(time);
-    }
-
-    /// Time until a packet that is sent at this moment is decoded.
-    pub(super) fn backlog(&self) -> Duration {
-        self.decode_time.typical() * (self.in_flight as u32 + 1)
-    }
+    /// What the worker has to do.
+    pub(super) workload: Workload,
+    /// The streaming thread waits for its turn to send a packet.
+    pub(super) turn_awaited: bool,
 }
 
 impl Default for Progress {
@@ -84,8 +72,8 @@ impl Default for Progress {
             flow: Ok(gst::FlowSuccess::Ok),
             drained: 0,
             drain_serial: 0,
-            in_flight: 0,
-            decode_time: DecodeTime::default(),
+            workload: Workload::default(),
+            turn_awaited: false,
         }
     }
 }
@@ -179,7 +167,7 @@ impl ForeignDecoder {
         }
         let mut progress = lock(&self.progress);
         progress.flow = Ok(gst::FlowSuccess::Ok);
-        progress.in_flight = 0;
+        progress.workload.forget_sent();
     }
 }
 
@@ -234,6 +222,7 @@ impl ElementImpl for ForeignDecoder {
             // Before the base class deactivates the pads, which waits for both
             // threads to leave.
             gst::StateChange::PausedToReady => self.interrupt(&self.stopping),
+            gst::StateChange::PlayingToPaused => lock(&self.qos).pause(),
             _ => {}
         }
         self.parent_change_state(transition)
@@ -376,6 +365,9 @@ impl VideoDecoderImpl for ForeignDecoder {
     fn src_event(&self, event: gst::Event) -> bool {
         if let gst::EventView::Qos(qos) = event.view() {
             self.note_qos(qos);
+            // The base class would throw away pictures that are decoded already, for twice
+            // as long as this one is late; the sink knows better what it can show.
+            return self.obj().sink_pad().push_event(event);
         }
         self.parent_src_event(event)
     }

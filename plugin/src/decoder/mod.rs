@@ -5,7 +5,8 @@
 //! task, `allocation` makes it a buffer that is pushed, maybe one of downstream's
 //! (`fd_pool`). `session` starts the worker
 //! and replaces a lost one, `stream` tells it what follows. `qos` decides what is
-//! worth decoding, `timing` when it is shown.
+//! worth decoding by the lateness of frames and by what `workload` says it costs, `timing`
+//! when a frame is shown.
 
 mod allocation;
 mod bitstream;
@@ -21,6 +22,7 @@ mod session;
 mod stream;
 mod submit;
 mod timing;
+mod workload;
 
 use gst::glib;
 

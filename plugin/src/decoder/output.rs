@@ -3,7 +3,6 @@
 use super::allocation::Downstream;
 use super::imp::{ForeignDecoder, lock};
 use super::picture::{self, Shape};
-use super::submit::LOW_WATER;
 use super::timing::{Timing, frame_duration, is_before};
 use crate::CAT;
 use gst::subclass::prelude::*;
@@ -13,7 +12,7 @@ use gst_video::{VideoCodecFrame, VideoCodecFrameFlags, VideoInfo};
 use iotdec_bridge::{Event, Frame, PacketDone, Picture, Worker, done_flags};
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Refused packets that are remembered: more than frames wait for their pictures.
 const MOST_REFUSED: usize = 64;
@@ -129,8 +128,10 @@ impl ForeignDecoder {
         self.stats.decoded_in(done.decode_us);
         let number = done.number as u32;
         let mut progress = lock(&self.progress);
-        progress.decoded_in(Duration::from_micros(done.decode_us.into()));
-        if progress.in_flight == LOW_WATER {
+        let time = Duration::from_micros(done.decode_us.into());
+        let now = Instant::now();
+        progress.workload.decoded(number, time, now);
+        if progress.turn_awaited && progress.workload.wait(now).is_none() {
             self.progressed.notify_all();
         }
         drop(progress);

@@ -11,6 +11,7 @@ use iotdec_bridge::{
     Feeder, Launch, Loss, Obstacle, Receiver, Report, SlotPolicy, StartError, StartProblem, Worker,
 };
 use std::sync::Arc;
+use std::time::Instant;
 
 /// A running worker and what belongs to it alone.
 #[derive(Debug)]
@@ -182,7 +183,13 @@ impl ForeignDecoder {
         input.begin(feeder);
         input.resync();
         let mut progress = lock(&self.progress);
-        progress.in_flight = again.len();
+        progress.workload.forget_sent();
+        let now = Instant::now();
+        for frame in &again {
+            progress
+                .workload
+                .sent(frame.system_frame_number(), false, now);
+        }
         let drain = (progress.drained != progress.drain_serial).then_some(progress.drain_serial);
         drop(progress);
         for frame in &again {

@@ -2,8 +2,8 @@
 
 use super::bitstream::Bitstream;
 use super::imp::{ForeignDecoder, lock};
-use super::submit::MAX_IN_FLIGHT;
 use super::timing::frame_duration;
+use super::workload::MAX_IN_FLIGHT;
 use crate::CAT;
 use crate::settings::LowDelay;
 use gst::prelude::*;

@@ -9,12 +9,7 @@ use gst::subclass::prelude::*;
 use gst_video::prelude::*;
 use gst_video::{VideoCodecFrame, VideoCodecFrameFlags};
 use iotdec_bridge::{FeedError, Feeder, Packet, packet_flags};
-
-/// Packets that a worker has in hand at most: enough to keep it busy, and few
-/// enough that a crash loses little and that skipping late frames helps at once.
-pub(super) const MAX_IN_FLIGHT: usize = 16;
-/// The waiting streaming thread goes on when so few are left: not at each packet.
-pub(super) const LOW_WATER: usize = MAX_IN_FLIGHT / 2;
+use std::time::Instant;
 
 /// What the streaming thread needs.
 #[derive(Debug, Default)]
@@ -117,9 +112,14 @@ impl ForeignDecoder {
     /// Takes a frame from the base class, which keeps it until its picture comes.
     pub(super) fn submit(
         &self,
-        mut frame: VideoCodecFrame,
+        frame: VideoCodecFrame,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         lock(&self.progress).flow?;
+        let number = frame.system_frame_number();
+        let obj = self.obj();
+        let Some(mut frame) = self.at_its_turn(&obj, frame)? else {
+            return Ok(gst::FlowSuccess::Ok);
+        };
         self.check_packet(&mut frame)?;
         let mut flags = flags_of(&frame);
         if flags & packet_flags::SYNC_POINT == 0 && lock(&self.input).resync {
@@ -137,7 +137,6 @@ impl ForeignDecoder {
                 return Ok(gst::FlowSuccess::Ok);
             }
         }
-        let number = frame.system_frame_number();
         let buffer = frame.input_buffer_owned();
         drop(frame);
         let Some(buffer) = buffer else {
@@ -159,16 +158,18 @@ impl ForeignDecoder {
         })?;
         self.stats.frames_in.add(1);
         self.stats.bytes_in.add(map.len() as u64);
-        self.wait_for_turn()?;
+        let may_skip = flags & packet_flags::MAY_SKIP != 0;
         let mut input = lock(&self.input);
-        lock(&self.progress).in_flight += 1;
+        lock(&self.progress)
+            .workload
+            .sent(number, may_skip, Instant::now());
         let sent = input.send(number, &map, flags, &mut || self.interrupted());
         drop(input);
         match sent {
             Err(FeedError::Stopped) if self.interrupted() => return Err(gst::FlowError::Flushing),
             // The worker was replaced while this frame was on its way.
             Ok(false) => {
-                lock(&self.progress).in_flight -= 1;
+                lock(&self.progress).workload.not_sent(number);
                 if let Some(frame) = self.obj().frame(number as i32) {
                     self.lose_frame(frame);
                 }
@@ -179,15 +180,35 @@ impl ForeignDecoder {
         lock(&self.progress).flow
     }
 
-    /// Waits while the worker has as many packets as it should have.
+    /// The frame, when the worker can have one more packet: whether it is worth decoding
+    /// is not known before. `None` if the base class has let go of it.
+    fn at_its_turn<'a>(
+        &self,
+        decoder: &'a super::ForeignDecoder,
+        frame: VideoCodecFrame<'a>,
+    ) -> Result<Option<VideoCodecFrame<'a>>, gst::FlowError> {
+        if !lock(&self.progress).workload.is_full(Instant::now()) {
+            return Ok(Some(frame));
+        }
+        let number = frame.system_frame_number();
+        // It holds the stream lock.
+        drop(frame);
+        self.without_stream_lock(|| self.wait_for_turn())?;
+        Ok(decoder.frame(number as i32))
+    }
+
+    /// Waits until the worker has few packets left.
     fn wait_for_turn(&self) -> Result<(), gst::FlowError> {
         let mut progress = lock(&self.progress);
-        if progress.in_flight < MAX_IN_FLIGHT {
-            return Ok(());
+        progress.turn_awaited = true;
+        while progress.flow.is_ok()
+            && !self.interrupted()
+            && let Some(wait) = progress.workload.wait(Instant::now())
+        {
+            let woken = self.progressed.wait_timeout(progress, wait);
+            (progress, _) = woken.expect("never poisoned");
         }
-        while progress.in_flight > LOW_WATER && progress.flow.is_ok() && !self.interrupted() {
-            progress = self.progressed.wait(progress).expect("never poisoned");
-        }
+        progress.turn_awaited = false;
         match self.interrupted() {
             true => Err(gst::FlowError::Flushing),
             false => progress.flow.map(|_| ()),
