@@ -43,7 +43,7 @@ if setup/devenv sh -c '[ -n "$IOTDEC_ACCEL" ]'; then
     bit_exact=(bit_exact av1_vpx avcodec jpeg mpeg2 conformance buffer_safety)
     for mode in off native; do
         check "bit-exactness, accel=$mode" env IOTDEC_ACCEL_MODE="$mode" setup/devenv \
-            setup/cargo test -p iotdec-tests --no-fail-fast "${bit_exact[@]/#/--test=}"
+            setup/cargo test "${others[@]}" --no-fail-fast "${bit_exact[@]/#/--test=}"
     done
     for mode in native turbo; do
         check "guest tests, $mode" setup/devenv sh -c \
