@@ -77,7 +77,7 @@ macro_rules! compare {
         #[test]
         fn $symbol() {
             accelerated(|| {
-                let count = if is_full() { 20_000_000 } else { 50_000 };
+                let count = if is_full() { 5_000_000 } else { 50_000 };
                 let mut random = Random(0x1234_5678_9abc_def1);
                 let before = native_calls();
                 for round in 0..count {
