@@ -1,5 +1,6 @@
 //! What can be said on the command line.
 
+use crate::bench::Contender;
 use clap::{Parser, Subcommand};
 use iotdec_bridge::Wish;
 use std::path::PathBuf;
@@ -127,18 +128,24 @@ pub struct PlayArgs {
 
 const BENCH_HELP: &str = "\
 Contenders, which all decode the same packets with the same library:
-  native    built for this machine, without emulator: what emulation costs
-  bare      emulated, with nothing around it: the most that can be reached
-  iotdec    emulated, in GStreamer: filesrc ! iotdec ! fakesink sync=false
-  pipes     emulated, raw frames through a pipe: fdsrc ! rawvideoparse ! fakesink
-  turnflag  emulated, copied through shared memory, one side at a time
+  native       built for this machine, without emulator: what emulation costs
+  bare         emulated, with nothing around it: the most that can be reached
+  iotdec       emulated, in GStreamer: filesrc ! iotdec ! fakesink sync=false
+  pipes        emulated, raw frames through a pipe: fdsrc ! rawvideoparse ! fakesink
+  turnflag     emulated, copied through shared memory, one side at a time
+  plain        like bare, without the accelerator
+  calls        like bare, with the accelerator's native calls only
+  turbo        like bare, with the accelerator's second translator only
+  turbo+calls  like bare, with both
 
-docs/bench.md tells how each is measured.
+docs/bench.md tells how each is measured, docs/accelerator.md what it is about.
 
 Examples:
   iotdec bench clip.264
   iotdec bench samples/*.26? --runs 9 --json=result.json
-  iotdec bench clip.265 --check        exit status 1 if a target is missed";
+  iotdec bench clip.265 --check        exit status 1 if a target is missed
+  iotdec bench clip.264 --accelerator  what the accelerator brings, and what it costs
+  taskset -c 0 iotdec bench clip.264 --contenders iotdec    all on one core";
 
 /// Arguments of `iotdec bench`.
 #[derive(Debug, clap::Args)]
@@ -155,6 +162,20 @@ pub struct BenchArgs {
     /// How long to play at the stream's own pace, to measure the processor time that takes.
     #[arg(long, value_name = "SECONDS", default_value_t = 4)]
     pub seconds: u32,
+    /// Which contenders to measure [default: native,bare,iotdec,pipes,turnflag].
+    #[arg(
+        long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        hide_possible_values = true
+    )]
+    pub contenders: Vec<Contender>,
+    /// Measure the accelerator: native,plain,calls,turbo,turbo+calls, and its ways in and out.
+    #[arg(long)]
+    pub accelerator: bool,
+    /// Print tables for a page of documentation.
+    #[arg(long)]
+    pub markdown: bool,
     /// Write every measurement as JSON, to standard output or to a file.
     #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
     pub json: Option<PathBuf>,

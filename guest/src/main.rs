@@ -10,6 +10,7 @@
 //! | `bare` | decodes a packet file, with nobody on the other side |
 //! | `turnflag` | decodes for a benchmark in lockstep, copying both ways |
 //! | `call` | calls one function of a library, for a test of the accelerator |
+//! | `costs` | measures what the accelerator's ways in and out cost |
 //!
 //! The command line belongs to the host and to the tests; it is not an interface.
 
@@ -17,6 +18,7 @@ mod accel;
 mod args;
 mod bare;
 mod call;
+mod costs;
 mod decoder;
 mod fault;
 mod library;
@@ -40,7 +42,8 @@ const USAGE: &str =
             [--accel off|native|turbo] [--native NAME,NAME*,...]
   bare:     --packets FILE [--frames-to FD] [--checksum] [--flush-after PACKETS] [--repeat TIMES]
   turnflag: --memory-fd FD
-iotdec-worker call --library PATH --symbol NAME [--repeat TIMES]";
+iotdec-worker call --library PATH --symbol NAME [--repeat TIMES]
+iotdec-worker costs --accel off|native|turbo";
 
 fn main() -> ExitCode {
     exit_on_panic();
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
             "bare" => bare::run(&args, &accelerator),
             "turnflag" => turnflag::run(&args),
             "call" => call::run(&args, &accelerator),
+            "costs" => costs::run(accelerator.mode),
             _ => Err(USAGE.to_owned()),
         }
     });

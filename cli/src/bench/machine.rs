@@ -53,6 +53,8 @@ pub struct Versions {
     pub native_library: Option<String>,
     /// The processor that the emulator shows the library.
     pub cpu_model: String,
+    /// What is on of the accelerator unless the contender says otherwise.
+    pub accelerator: String,
 }
 
 /// The first line of what an emulator says of itself.

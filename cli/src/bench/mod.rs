@@ -3,6 +3,7 @@
 
 mod contender;
 mod machine;
+mod markdown;
 mod paced;
 mod packets;
 mod pipes;
@@ -16,30 +17,42 @@ mod worker;
 use crate::args::BenchArgs;
 use crate::failure::Failure;
 use crate::{input, output};
-use contender::Contender;
+pub use contender::Contender;
 use indicatif::{ProgressBar, ProgressStyle};
+use iotdec_bridge::Wish;
 use machine::{Machine, Versions};
 use paced::Paced;
-use result::{FileResult, Results};
+use result::{Cost, FileResult, Results};
+use serde::Deserialize;
+use statistics::Summary;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use subject::Subject;
+use worker::Worker;
 
 /// Runs the command.
 pub fn run(args: &BenchArgs) -> Result<ExitCode, Failure> {
     let files = files(args)?;
     let mut results = Results {
         machine: Machine::this(),
+        costs: Vec::new(),
         files: Vec::new(),
     };
     let progress = Progress::new(&files, args.runs);
     for file in &files {
-        results.files.push(measure(file, args, &progress)?);
+        progress.step(file, "looking at it");
+        let subject = Subject::learn(file, &args.decoder)?;
+        if args.accelerator && results.costs.is_empty() {
+            results.costs = costs(&subject)?;
+        }
+        results.files.push(measure(subject, args, &progress)?);
     }
     progress.end();
     let to_stdout = args.json.as_deref() == Some(Path::new("-"));
     if to_stdout {
         output::print_json(&results)?;
+    } else if args.markdown {
+        output::print(&markdown::tables(&results))?;
     } else {
         output::print(&report::text(&results))?;
     }
@@ -63,14 +76,45 @@ fn files(args: &BenchArgs) -> Result<Vec<PathBuf>, Failure> {
     files.map(|file| input::resolve(Some(file))).collect()
 }
 
+/// The contenders that are asked for.
+fn contenders(args: &BenchArgs) -> &[Contender] {
+    match (&args.contenders[..], args.accelerator) {
+        ([], true) => &Contender::ACCELERATOR,
+        ([], false) => &Contender::WAYS,
+        (named, _) => named,
+    }
+}
+
+/// What the accelerator's ways in and out cost.
+fn costs(subject: &Subject) -> Result<Vec<Cost>, Failure> {
+    #[derive(Deserialize)]
+    struct Answer {
+        costs: Vec<Batches>,
+    }
+    #[derive(Deserialize)]
+    struct Batches {
+        what: String,
+        ns: Vec<f64>,
+    }
+    let launch = subject.accelerated(Wish::Turbo, true)?;
+    let answer: Answer = Worker::start(&mut subject::emulated(&launch, "costs"))?.answer()?;
+    let cost = |Batches { what, ns }| {
+        let ns = Summary::of(ns)?;
+        Some(Cost { what, ns })
+    };
+    Ok(answer.costs.into_iter().filter_map(cost).collect())
+}
+
 /// Everything about one file.
-fn measure(file: &Path, args: &BenchArgs, progress: &Progress) -> Result<FileResult, Failure> {
-    progress.step(file, "looking at it");
-    let subject = Subject::learn(file, &args.decoder)?;
-    let contenders: Vec<_> = Contender::ALL
-        .into_iter()
+fn measure(subject: Subject, args: &BenchArgs, progress: &Progress) -> Result<FileResult, Failure> {
+    let file = &subject.file;
+    let contenders: Vec<_> = contenders(args)
+        .iter()
+        .copied()
         .filter(|contender| *contender != Contender::Native || subject.native.is_ok())
         .collect();
+    progress.step(file, "comparing pictures");
+    let checksum = contender::same_pictures(&contenders, &subject)?;
     let mut samples = Vec::new();
     for round in 0..args.runs {
         for index in 0..contenders.len() {
@@ -88,6 +132,7 @@ fn measure(file: &Path, args: &BenchArgs, progress: &Progress) -> Result<FileRes
     Ok(FileResult {
         targets: result::targets(&contenders, &paced),
         contenders,
+        checksum,
         paced,
         format: format!(
             "{}x{} {}",
@@ -103,6 +148,7 @@ fn measure(file: &Path, args: &BenchArgs, progress: &Progress) -> Result<FileRes
             library: subject.foreign,
             native_library: subject.native.as_ref().ok().map(|n| n.version.clone()),
             cpu_model: subject.launch.cpu_model().to_owned(),
+            accelerator: subject.accelerator,
         },
         native_missing: subject.native.err(),
         file: subject.file,

@@ -7,8 +7,15 @@ use crate::interrupt;
 use crate::meter::Meter;
 use crate::pipeline::{self, Running};
 use crate::usage;
+use gst::prelude::*;
 use serde::Serialize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
+
+/// Video sinks leave out frames that are later than this (`GstVideoSink`'s default for
+/// `max-lateness`).
+const TOO_LATE: gst::ClockTime = gst::ClockTime::from_mseconds(20);
 
 /// The pace that processor time is told for.
 pub const FPS: f64 = 25.0;
@@ -28,6 +35,10 @@ pub struct Paced {
     /// a second: if the stream has another pace, or the decoder cannot keep it, as
     /// much more or less.
     pub host_cpu_percent: f64,
+    /// Frames that came to the sink so late that one with a screen would leave them out.
+    pub late: u64,
+    /// Milliseconds that the latest of all came after its time; 0 if none did.
+    pub latest_ms: f64,
 }
 
 impl Paced {
@@ -37,6 +48,7 @@ impl Paced {
         let sink = pipeline::nowhere(true)?;
         let (pipeline, _) = pipeline::decoding(&subject.file, &subject.decoder, &sink)?;
         let meter = Meter::attach(&pipeline, &sink);
+        let lateness = Lateness::watch(&sink);
         let running = Running::start(pipeline)?;
         let limit = Duration::from_secs(seconds.into());
         let is_over = || meter.elapsed().is_some_and(|elapsed| elapsed >= limit);
@@ -51,8 +63,46 @@ impl Paced {
             host_cpu_seconds: host.as_secs_f64(),
             worker_cpu_seconds: (usage::children_cpu() - children).as_secs_f64(),
             host_cpu_percent: percent(host, frames),
+            late: lateness.late.load(Relaxed),
+            latest_ms: lateness.latest_us.load(Relaxed) as f64 / 1e3,
         })
     }
+}
+
+/// How late frames come to a sink.
+#[derive(Debug, Default)]
+struct Lateness {
+    late: AtomicU64,
+    latest_us: AtomicU64,
+}
+
+impl Lateness {
+    fn watch(sink: &gst::Element) -> Arc<Self> {
+        let lateness = Arc::new(Self::default());
+        let watcher = lateness.clone();
+        let pad = sink.static_pad("sink").expect("every sink has one");
+        let sink = sink.downgrade();
+        pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+            let late = info
+                .buffer()
+                .and_then(|buffer| late_by(&sink.upgrade()?, pad, buffer));
+            if let Some(late) = late {
+                watcher.latest_us.fetch_max(late.useconds(), Relaxed);
+                watcher.late.fetch_add((late > TOO_LATE).into(), Relaxed);
+            }
+            gst::PadProbeReturn::Ok
+        });
+        lateness
+    }
+}
+
+/// How long after its time a buffer comes; `None` if it is in time, or has none.
+fn late_by(sink: &gst::Element, pad: &gst::Pad, buffer: &gst::BufferRef) -> Option<gst::ClockTime> {
+    let event = pad.sticky_event::<gst::event::Segment>(0)?;
+    let segment = event.segment().downcast_ref::<gst::ClockTime>()?;
+    let due = segment.to_running_time(buffer.pts()?)?;
+    // None before the clock runs: the first frame is waited for.
+    sink.current_running_time()?.checked_sub(due)
 }
 
 /// Share of a core that so much time for so many frames is at 25 frames a second.

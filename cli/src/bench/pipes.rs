@@ -2,7 +2,7 @@
 //! frames into a pipe, GStreamer reads them: `fdsrc ! rawvideoparse ! fakesink`.
 
 use super::contender::Measure;
-use super::subject::Subject;
+use super::subject::{Subject, bare};
 use super::worker::Worker;
 use crate::failure::Failure;
 use crate::meter::Meter;
@@ -42,12 +42,12 @@ pub fn run(subject: &Subject) -> Result<Measure, Failure> {
     meter.watch_sink(&sink);
     let running = Running::start(pipeline)?;
 
-    let mut command = subject.bare(subject.packet_file.path());
+    let mut command = bare(&subject.launch, subject.packet_file.path());
     command
         .args(["--frames-to", "0"])
         .stdin(Stdio::from(writer));
     meter.begin();
-    let worker = Worker::start(command)?;
+    let worker = Worker::start(&mut command)?;
     running.wait(|| ())?;
     drop(running);
     let report = worker.report()?;
@@ -65,6 +65,6 @@ pub fn run(subject: &Subject) -> Result<Measure, Failure> {
 /// How long a worker takes to start, load the library, and end.
 fn start_up(subject: &Subject) -> Result<Duration, Failure> {
     let start = Instant::now();
-    Worker::start(subject.bare(Path::new("/dev/null")))?.report()?;
+    Worker::start(&mut bare(&subject.launch, Path::new("/dev/null")))?.report()?;
     Ok(start.elapsed())
 }

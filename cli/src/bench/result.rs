@@ -4,6 +4,7 @@ use super::contender::{Contender, Sample};
 use super::machine::{Machine, Versions};
 use super::paced::Paced;
 use super::statistics::Summary;
+use super::worker::Counts;
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -12,8 +13,19 @@ use std::path::PathBuf;
 pub struct Results {
     /// On what.
     pub machine: Machine,
+    /// What the accelerator's ways in and out cost, if that was asked for.
+    pub costs: Vec<Cost>,
     /// File by file.
     pub files: Vec<FileResult>,
+}
+
+/// What one operation costs.
+#[derive(Debug, Serialize)]
+pub struct Cost {
+    /// Which.
+    pub what: String,
+    /// Nanoseconds.
+    pub ns: Summary,
 }
 
 /// What was measured with one file.
@@ -29,6 +41,8 @@ pub struct FileResult {
     pub versions: Versions,
     /// Why there is no native contender, if there is none.
     pub native_missing: Option<String>,
+    /// Of all pictures, which were the same in all contenders that are workers alone.
+    pub checksum: Option<String>,
     /// Contender by contender.
     pub contenders: Vec<Standing>,
     /// Played at its own pace.
@@ -44,6 +58,8 @@ pub struct Standing {
     pub contender: Contender,
     /// Frames a second.
     pub fps: Summary,
+    /// Its speed as a multiple of the decoder's without the accelerator, round by round.
+    pub to_plain: Option<Summary>,
     /// Its speed as a multiple of the bare decoder's, round by round.
     pub to_bare: Option<Summary>,
     /// Its speed as a multiple of iotdec's, round by round.
@@ -57,6 +73,11 @@ impl Standing {
     pub fn worker_cpu_ms(&self) -> Option<f64> {
         let samples = self.samples.iter();
         per_frame(samples.map(|sample| (sample.worker_cpu_seconds, sample.frames)))
+    }
+
+    /// What the accelerator counted in the first round: the others do the same work.
+    pub fn counts(&self) -> Option<Counts> {
+        self.samples.first()?.counts
     }
 
     /// Milliseconds of our processor time a frame, in the median.
@@ -113,13 +134,15 @@ pub fn standings(samples: &[(Contender, Sample)]) -> Vec<Standing> {
         own
     };
     let fps = |samples: &[Sample]| samples.iter().map(Sample::fps).collect::<Vec<_>>();
-    let (bare, iotdec) = (fps(&of(Contender::Bare)), fps(&of(Contender::Iotdec)));
+    let [plain, bare, iotdec] =
+        [Contender::Plain, Contender::Bare, Contender::Iotdec].map(|contender| fps(&of(contender)));
     let standing = |contender| {
         let samples = of(contender);
         let speeds = fps(&samples);
         Some(Standing {
             contender,
             fps: Summary::of(speeds.iter().copied())?,
+            to_plain: Summary::of_ratios(&speeds, &plain),
             to_bare: Summary::of_ratios(&speeds, &bare),
             to_iotdec: Summary::of_ratios(&speeds, &iotdec),
             samples,
@@ -165,6 +188,7 @@ mod tests {
             seconds: 100.0 / fps,
             host_cpu_seconds: Some(0.05),
             worker_cpu_seconds: 2.0,
+            counts: None,
         }
     }
 
@@ -198,6 +222,8 @@ mod tests {
             host_cpu_seconds: 0.1,
             worker_cpu_seconds: 2.0,
             host_cpu_percent: 2.5,
+            late: 0,
+            latest_ms: 0.0,
         };
         let targets = targets(&standings(&samples), &paced);
         let met: Vec<_> = targets.iter().map(|target| target.met).collect();

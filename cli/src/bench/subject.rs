@@ -1,14 +1,15 @@
 //! What is measured: a file, the decoder that GStreamer chose for it, and what
 //! that decoder was given and gave.
 
-use super::packets::{self, Packet};
+use super::packets::{self, Packet, Recorder};
 use super::worker::{Report, Worker};
 use crate::args::{Accel, DecoderArgs};
 use crate::failure::Failure;
 use crate::meter::{Meter, when_decoder_comes};
 use crate::pipeline::{self, Running};
 use gst::prelude::*;
-use iotdec_bridge::{Launch, Overrides, launch, manifest};
+use iotdec_bridge::manifest::Manifest;
+use iotdec_bridge::{Launch, Obstacle, Overrides, Wish, launch, manifest};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -30,10 +31,14 @@ pub struct Subject {
     pub format: gst_video::VideoInfo,
     /// The frames that come of it.
     pub frames: u64,
-    /// How the decoder is started.
+    /// What is known of the decoder.
+    pub manifest: Manifest,
+    /// How it is started.
     pub launch: Launch,
     /// What it says of itself.
     pub foreign: String,
+    /// What is on of the accelerator.
+    pub accelerator: String,
     /// The native worker and library; or why there is none.
     pub native: Result<Native, String>,
 }
@@ -69,7 +74,8 @@ impl Subject {
                 "GST_DEBUG=iotdec:5,iotdec-worker:6 shows what the decoder says.",
             ));
         };
-        let packets = std::mem::take(&mut *recorder.lock().expect("no panic while held"));
+        let packets = std::mem::take(&mut recorder.lock().expect("no panic while held").packets);
+        let manifest = manifest_of(&name)?;
         let mut subject = Self {
             file: file.into(),
             decoder: decoder.clone(),
@@ -77,8 +83,10 @@ impl Subject {
             packets,
             format,
             frames: meter.frames(),
-            launch: launch_of(&name, decoder)?,
+            launch: resolve(&manifest, decoder, decoder.accel.and_then(Accel::wish))?,
+            manifest,
             foreign: String::new(),
+            accelerator: "off".into(),
             native: Err(String::new()),
         };
         subject.introduce()?;
@@ -88,7 +96,9 @@ impl Subject {
     /// Asks both builds of the library for their versions.
     fn introduce(&mut self) -> Result<(), Failure> {
         let nothing = Path::new("/dev/null");
-        self.foreign = Worker::start(self.bare(nothing))?.report()?.decoder;
+        let report = Worker::start(&mut bare(&self.launch, nothing))?.report()?;
+        self.foreign = report.decoder;
+        self.accelerator = report.accelerator.mode;
         let native = launch::worker_path("IOTDEC_NATIVE_WORKER", "iotdec-worker-x86_64")
             .map_err(|error| error.to_string());
         self.native = match native {
@@ -106,21 +116,24 @@ impl Subject {
     }
 
     fn ask_native(&self, worker: &Path, packets: &Path) -> Result<Report, Failure> {
-        Worker::start(self.native_bare(worker, packets))?.report()
+        Worker::start(&mut self.native_bare(worker, packets))?.report()
     }
 
-    /// The emulated worker, with the arguments of `mode`.
+    /// The emulated worker as `iotdec` starts it, with the arguments of `mode`.
     pub fn emulated(&self, mode: &str) -> Command {
-        let mut command = self.launch.command();
-        command.args(self.launch.worker_arguments(mode));
-        command
+        emulated(&self.launch, mode)
     }
 
-    /// The emulated worker, decoding a packet file.
-    pub fn bare(&self, packets: &Path) -> Command {
-        let mut command = self.emulated("bare");
-        command.arg("--packets").arg(packets);
-        command
+    /// How the decoder is started with so much of the accelerator. Without native
+    /// functions, the rest of it may be there still.
+    pub fn accelerated(&self, wish: Wish, has_native: bool) -> Result<Launch, Failure> {
+        let mut launch = resolve(&self.manifest, &self.decoder, Some(wish))?;
+        if let Ok(accelerator) = &mut launch.accelerator
+            && !has_native
+        {
+            accelerator.native = Some(Vec::new());
+        }
+        Ok(launch)
     }
 
     /// The native worker, decoding a packet file with the library that the host's
@@ -129,7 +142,7 @@ impl Subject {
         let name = self.launch.library.file_name().map(OsString::from);
         let launch = Launch {
             library: name.unwrap_or_default().into(),
-            ..self.launch.clone()
+            ..self.launch.without_accelerator(Obstacle::SwitchedOff)
         };
         let mut command = Command::new(worker);
         command
@@ -141,21 +154,36 @@ impl Subject {
     }
 }
 
+/// An emulated worker, with the arguments of `mode`.
+pub fn emulated(launch: &Launch, mode: &str) -> Command {
+    let mut command = launch.command();
+    command.args(launch.worker_arguments(mode));
+    command
+}
+
+/// An emulated worker, decoding a packet file.
+pub fn bare(launch: &Launch, packets: &Path) -> Command {
+    let mut command = emulated(launch, "bare");
+    command.arg("--packets").arg(packets);
+    command
+}
+
 /// Keeps every packet that a pipeline's decoder gets.
-fn record(pipeline: &gst::Pipeline) -> Arc<Mutex<Vec<Packet>>> {
-    let packets = Arc::new(Mutex::new(Vec::new()));
-    let recorder = packets.clone();
+fn record(pipeline: &gst::Pipeline) -> Arc<Mutex<Recorder>> {
+    let recording = Arc::new(Mutex::new(Recorder::default()));
+    let recorder = recording.clone();
     when_decoder_comes(pipeline, move |decoder| {
         let recorder = recorder.clone();
         let pad = decoder.static_pad("sink").expect("every decoder has one");
-        pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-            let packet = info.buffer().and_then(|buffer| Packet::from_buffer(buffer));
-            let mut packets = recorder.lock().expect("no panic while held");
-            packets.extend(packet);
+        pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+            if let Some(buffer) = info.buffer() {
+                let mut recorder = recorder.lock().expect("no panic while held");
+                recorder.record(buffer, pad.current_caps());
+            }
             gst::PadProbeReturn::Ok
         });
     });
-    packets
+    recording
 }
 
 fn packet_file(packets: &[Packet]) -> Result<NamedTempFile, Failure> {
@@ -172,20 +200,28 @@ fn packet_file(packets: &[Packet]) -> Result<NamedTempFile, Failure> {
         })
 }
 
-/// How the pipeline's decoder was started.
-fn launch_of(name: &str, decoder: &DecoderArgs) -> Result<Launch, Failure> {
+/// The pipeline's decoder.
+fn manifest_of(name: &str) -> Result<Manifest, Failure> {
     let (manifests, _) = manifest::discover();
     let manifest = manifests.into_iter().find(|manifest| manifest.name == name);
-    let Some(manifest) = manifest else {
-        return Err(Failure::new(
+    manifest.ok_or_else(|| {
+        Failure::new(
             format_args!("there is no manifest of decoder {name} any more"),
             "Try again.",
-        ));
-    };
+        )
+    })
+}
+
+/// How a decoder is started.
+fn resolve(
+    manifest: &Manifest,
+    decoder: &DecoderArgs,
+    accel: Option<Wish>,
+) -> Result<Launch, Failure> {
     let overrides = Overrides {
         library: decoder.library.clone(),
-        accel: decoder.accel.and_then(Accel::wish),
+        accel,
         ..Overrides::default()
     };
-    Launch::resolve(&manifest, &overrides).map_err(|error| Failure::Error(error.to_string()))
+    Launch::resolve(manifest, &overrides).map_err(|error| Failure::Error(error.to_string()))
 }

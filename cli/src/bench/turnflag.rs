@@ -39,7 +39,7 @@ pub fn run(subject: &Subject) -> Result<Measure, Failure> {
         .args(["--memory-fd", "0"])
         .stdin(Stdio::from(memory));
     let mut host = Host {
-        worker: Worker::start(command)?,
+        worker: Worker::start(&mut command)?,
         block,
     };
     // The answer to a question without consequence: the library is loaded.

@@ -4,7 +4,8 @@ use crate::failure::Failure;
 use crate::interrupt;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::os::fd::AsFd;
@@ -34,11 +35,60 @@ pub struct Report {
     pub seconds: f64,
     /// The library and its version.
     pub decoder: String,
+    /// Of all pictures; empty if it was not asked for.
+    #[serde(default)]
+    pub checksum: String,
+    /// What is on of the accelerator, and what it did.
+    pub accelerator: Accelerator,
+}
+
+impl Report {
+    /// Fails if less is on of the accelerator than was asked for.
+    pub fn check_mode(self, mode: &str) -> Result<Self, Failure> {
+        let Accelerator {
+            mode: is, reason, ..
+        } = &self.accelerator;
+        if is == mode {
+            return Ok(self);
+        }
+        Err(Failure::new(
+            format_args!(
+                "the accelerator cannot be measured: {is} instead of {mode}, for {reason}"
+            ),
+            "iotdec list tells what is missing.",
+        ))
+    }
+}
+
+/// What a worker tells of its accelerator.
+#[derive(Debug, Deserialize)]
+pub struct Accelerator {
+    /// What is on.
+    pub mode: String,
+    /// Why not more.
+    pub reason: String,
+    /// What it counted.
+    #[serde(flatten)]
+    pub counts: Counts,
+}
+
+/// The accelerator's counters ([`iotdec_wire::door::Counters`]) as a worker tells them.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[allow(missing_docs)]
+pub struct Counts {
+    pub entries: u64,
+    pub syscalls: u64,
+    pub unknown: u64,
+    pub leaves: u64,
+    pub pauses: u64,
+    pub blocks: u64,
+    pub code_bytes: u64,
+    pub native_calls: u64,
 }
 
 impl Worker {
     /// Starts a worker; it dies with us.
-    pub fn start(mut command: Command) -> Result<Self, Failure> {
+    pub fn start(command: &mut Command) -> Result<Self, Failure> {
         let parent = std::process::id();
         // SAFETY: runs between fork and exec and makes only async-signal-safe calls:
         // prctl and getppid.
@@ -51,14 +101,19 @@ impl Worker {
             let child = command.spawn()?;
             Ok(Self { child, stderr })
         };
-        start(&mut command).map_err(|error: io::Error| {
+        start(command).map_err(|error: io::Error| {
             let program = command.get_program().display();
             Failure::Error(format!("cannot start {program}: {error}"))
         })
     }
 
     /// Waits for its report and its end.
-    pub fn report(mut self) -> Result<Report, Failure> {
+    pub fn report(self) -> Result<Report, Failure> {
+        self.answer()
+    }
+
+    /// Waits for whatever it tells, and its end.
+    pub fn answer<A: DeserializeOwned>(mut self) -> Result<A, Failure> {
         let text = self.read_stdout()?;
         let status = self.child.wait().map_err(read_error)?;
         if !status.success() {
@@ -136,12 +191,14 @@ mod tests {
     fn shell(script: &str) -> Result<Report, Failure> {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", script]);
-        Worker::start(command)?.report()
+        Worker::start(&mut command)?.report()
     }
 
     #[test]
     fn a_report_is_read() {
-        let text = r#"{"frames":3,"seconds":0.5,"decoder":"x 1","errors":0}"#;
+        let text = r#"{"frames":3,"seconds":0.5,"decoder":"x 1","errors":0,"accelerator":
+            {"mode":"off","reason":"","entries":0,"syscalls":0,"unknown":0,"leaves":0,"pauses":0,
+            "blocks":0,"code_bytes":0,"native_calls":0}}"#;
         let report = shell(&format!("echo '{text}'")).unwrap();
         assert_eq!((report.frames, report.seconds), (3, 0.5));
     }
