@@ -50,15 +50,20 @@ fn action(new: *const libc::sigaction) -> libc::sigaction {
 }
 
 unsafe extern "C" fn on_fault(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
-    // SAFETY: the kernel gives a `ucontext_t` to handlers with SA_SIGINFO.
-    let at = unsafe {
+    // SAFETY: the kernel gives a `siginfo_t` and a `ucontext_t` to handlers with
+    // SA_SIGINFO.
+    let (at, was_sent) = unsafe {
         let context = &*context.cast::<libc::ucontext_t>();
-        context.uc_mcontext.gregs[libc::REG_RIP as usize] as u64
+        let at = context.uc_mcontext.gregs[libc::REG_RIP as usize] as u64;
+        // Codes up to 0 are of kill(2) and its like (sigaction(2)).
+        (at, (*info).si_code <= 0)
     };
     let Some(handlers) = HANDLERS.get() else {
         return;
     };
-    let code = turbo::current().and_then(|thread| Some((thread, thread.guest_code(at)?)));
+    // A signal that somebody sent says nothing of the code that runs.
+    let thread = turbo::current().filter(|_| !was_sent);
+    let code = thread.and_then(|thread| Some((thread, thread.guest_code(at)?)));
     let handler = match code {
         Some((thread, pc)) => {
             thread.note_fault(pc);
