@@ -1,6 +1,7 @@
 //! The door, seen from inside: finds knocks in the guest's code and answers its calls.
 
 use crate::counters::COUNTERS;
+use crate::library;
 use crate::native;
 use crate::qemu::{Block, PluginId, qemu};
 use crate::turbo::{self, Processor};
@@ -151,6 +152,8 @@ fn serve(service: Service, values: &mut [u64; 6]) -> Status {
         }
         Service::Forget => turbo::code_changed(values[0], values[1]),
         Service::Run => unreachable!("needs the call's address"),
+        Service::Open => return library::open(values),
+        Service::Invoke => return library::invoke(values),
         native => return native::serve(native, values),
     }
     Status::Done

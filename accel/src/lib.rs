@@ -2,11 +2,16 @@
 //! does.
 //!
 //! It opens a `door` for the guest. Behind it are `native` functions, done by the
-//! host's own, and `turbo`, which runs the guest's code with a second translator.
+//! host's own, whole libraries (`library`), and `turbo`, which runs the guest's code with
+//! a second translator.
+//!
+//! Arguments of the plugin: `libraries=DIRECTORY`, where the host's parts of generated
+//! libraries are; without it there are none.
 
 mod counters;
 mod door;
 mod fault;
+mod library;
 mod native;
 mod qemu;
 mod routing;
@@ -36,6 +41,10 @@ pub unsafe extern "C" fn qemu_plugin_install(
     let result = arguments
         .map(CStr::to_string_lossy)
         .try_for_each(|argument| match argument.split_once('=') {
+            Some(("libraries", directory)) => {
+                library::set_directory(directory.into());
+                Ok(())
+            }
             Some(("mistranslate", how)) => routing::mistranslate(how),
             _ => Err(format!("{argument}: no such argument")),
         });

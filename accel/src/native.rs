@@ -9,7 +9,7 @@ use std::ffi::{c_int, c_void};
 use std::sync::atomic::Ordering::Relaxed;
 
 /// Addresses of a 64-bit program on Linux end here.
-const END_OF_MEMORY: u64 = 1 << 48;
+pub const END_OF_MEMORY: u64 = 1 << 48;
 
 /// Serves one native function; the result replaces the first value.
 pub fn serve(service: Service, values: &mut [u64; 6]) -> Status {

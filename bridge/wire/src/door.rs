@@ -32,6 +32,15 @@ wire_enum! {
         Count = 3,
         /// Arguments: start, length. Translations of code in this range are forgotten.
         Forget = 4,
+        /// Makes a library of the host known, of which the guest has a generated
+        /// counterpart. Arguments: [`VERSION`] of the caller, address and length of the
+        /// library's name ([`is_library_name`]), the fingerprint that both parts were
+        /// generated with. Result: a handle for [`Service::Invoke`], calls so far.
+        Open = 8,
+        /// Calls a function of such a library. Arguments: handle, the function's number,
+        /// address of the words that it takes and in the first of which it returns.
+        /// Result: `errno`, or 0 if the function did not set it.
+        Invoke = 9,
         /// `memmove(to, from, length)`, which `memcpy` is too.
         Move = 16,
         /// `memset(to, byte, length)`.
@@ -125,6 +134,13 @@ wire_enum! {
         /// The accelerator cannot do it on this QEMU.
         Declined = 4,
     }
+}
+
+/// Whether [`Service::Open`] takes this for a library's name. It becomes part of a
+/// file's name, so it must not lead anywhere else.
+pub fn is_library_name(name: &[u8]) -> bool {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"._+-".contains(byte);
+    (1..=64).contains(&name.len()) && name[0] != b'.' && name.iter().all(is_plain)
 }
 
 /// A call and its answer. Aligned to its own size, so that it never crosses a page:
@@ -234,3 +250,27 @@ const _: () = {
     assert!(offset_of!(Context, v) % 16 == 0);
     assert!(size_of::<Context>() == 64 + 31 * 8 + 3 * 8 + 16 + 8 + 8 + 16 + 512);
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_librarys_name_leads_nowhere() {
+        assert!(is_library_name(b"libz.so.1"));
+        assert!(is_library_name(b"libstdc++.so.6"));
+        for bad in [
+            "",
+            ".",
+            "..",
+            ".hidden",
+            "a/b",
+            "../libz.so.1",
+            "a b",
+            "a\0",
+        ] {
+            assert!(!is_library_name(bad.as_bytes()), "{bad:?}");
+        }
+        assert!(!is_library_name(&[b'a'; 65]));
+    }
+}
