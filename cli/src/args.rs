@@ -40,6 +40,8 @@ pub enum Command {
     Play(PlayArgs),
     /// Measure how fast a decoder is in GStreamer, and what other ways would cost.
     Bench(BenchArgs),
+    /// Make a library for emulated programs whose functions the host's library does.
+    NativeLibrary(NativeLibraryArgs),
 }
 
 /// Arguments of `iotdec list`.
@@ -182,6 +184,38 @@ pub struct BenchArgs {
     /// Exit with status 1 if a target is missed.
     #[arg(long)]
     pub check: bool,
+}
+
+const NATIVE_LIBRARY_HELP: &str = "\
+Writes DIR/guest/SONAME, which an emulated program is to find before its own library,
+DIR/host/iotdec-native-SONAME, for the accelerator, and DIR/source.
+
+docs/native-libraries.md shows it with zlib.
+
+Examples:
+  iotdec native-library zlib.h --library sysroot/lib/aarch64-linux-gnu/libz.so.1 \\
+      --config zlib.toml -o native
+  qemu-aarch64 -L sysroot -plugin libiotdec_accel.so,libraries=native/host \\
+      -E LD_LIBRARY_PATH=native/guest program";
+
+/// Arguments of `iotdec native-library`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = NATIVE_LIBRARY_HELP)]
+pub struct NativeLibraryArgs {
+    /// The header that declares the library's functions.
+    pub header: PathBuf,
+    /// The aarch64 library itself: its name, and what it exports.
+    #[arg(long, value_name = "FILE")]
+    pub library: PathBuf,
+    /// What the header does not say.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where to write, made if need be.
+    #[arg(short, long, value_name = "DIR")]
+    pub output: PathBuf,
+    /// Print what became of each function as JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[cfg(test)]

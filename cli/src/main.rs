@@ -8,6 +8,7 @@ mod input;
 mod interrupt;
 mod list;
 mod meter;
+mod native_library;
 mod output;
 mod pipeline;
 mod play;
@@ -33,11 +34,15 @@ fn main() -> ExitCode {
 }
 
 fn run(command: &Command) -> Result<ExitCode, Failure> {
+    if let Command::NativeLibrary(args) = command {
+        return native_library::run(args);
+    }
     interrupt::install()?;
     pipeline::init()?;
     match command {
         Command::List(args) => list::run(args),
         Command::Play(args) => play::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::NativeLibrary(_) => unreachable!("does without GStreamer, above"),
     }
 }

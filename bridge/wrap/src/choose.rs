@@ -1,0 +1,239 @@
+//! Decides for every function whether the host can do it, and says why not.
+//!
+//! Both sides see the same memory and lay out the same data model (LP64) in it, so an
+//! address means the same on both. What does not cross is code: the host cannot call a
+//! function of the guest. And what one side's library has made belongs to that side, as
+//! the two libraries may differ within.
+
+use crate::config::{Config, RecordConfig, Returns, Serve};
+use crate::elf::Exports;
+use crate::model::{Function, Header, Type};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What becomes of a function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// The host does it.
+    Carried,
+    /// The guest's own library does it; why.
+    Left(String),
+    /// What has to be said before anything can be generated.
+    Refused(String),
+}
+
+/// What becomes of every exported function.
+pub fn choose(
+    exports: &Exports,
+    guest: &Header,
+    host: &Header,
+    config: &Config,
+) -> BTreeMap<String, Choice> {
+    let chooser = Chooser {
+        guest,
+        host,
+        config,
+    };
+    let names = exports.functions.keys();
+    let mut choices: BTreeMap<String, Choice> = names
+        .map(|name| (name.clone(), chooser.by_itself(name)))
+        .collect();
+    chooser.leave_families(&mut choices);
+    chooser.refuse_mixtures(&mut choices);
+    choices
+}
+
+struct Chooser<'a> {
+    guest: &'a Header,
+    host: &'a Header,
+    config: &'a Config,
+}
+
+impl Chooser<'_> {
+    /// What can be said of a function without looking at others.
+    fn by_itself(&self, name: &str) -> Choice {
+        let Some(function) = self.guest.functions.get(name) else {
+            return Choice::Left("the header does not declare it".into());
+        };
+        let configured = self.config.functions.get(name);
+        if configured.is_some_and(|function| function.serve == Serve::Guest) {
+            return Choice::Left("the configuration says so".into());
+        }
+        if self.host.functions.get(name) != Some(function) {
+            return Choice::Left("its types differ between guest and host".into());
+        }
+        match self.obstacle(name, function) {
+            Some(why) => Choice::Left(why),
+            None => Choice::Carried,
+        }
+    }
+
+    fn returns_argument(&self, name: &str) -> bool {
+        let config = self.config.functions.get(name);
+        config.and_then(|function| function.returns) == Some(Returns::Argument)
+    }
+
+    fn obstacle(&self, name: &str, function: &Function) -> Option<String> {
+        if !function.prototype {
+            return Some("the header does not say what it takes".into());
+        }
+        if function.variadic {
+            return Some("it takes more arguments than it declares".into());
+        }
+        match &function.result.kind {
+            Type::Void | Type::Integer(..=8) => {}
+            Type::Pointer { .. } if self.returns_argument(name) => {}
+            Type::Pointer { .. } => {
+                return Some("returns a pointer, and not to memory that the guest gave".into());
+            }
+            other => return Some(format!("returns {}", describe(other))),
+        }
+        let data = self.config.functions.get(name).map(|f| &f.data[..]);
+        function.parameters.iter().find_map(|parameter| {
+            let is_data = data.is_some_and(|names| names.contains(&parameter.name));
+            let why = match &parameter.value.kind {
+                Type::Integer(..=8) => None,
+                Type::Pointer { to, .. } if is_data && **to == Type::Void => None,
+                Type::Pointer { to, .. } => self.behind(to, &mut BTreeSet::new()),
+                other => Some(describe(other)),
+            };
+            let is_of_record = parameter.value.kind.pointed_record().is_some();
+            // Of a struct it is the same for whatever takes one.
+            why.map(|why| match is_of_record {
+                true => why,
+                false => format!("{}: {why}", parameter.name),
+            })
+        })
+    }
+
+    /// Why what a pointer points at cannot be used by both sides.
+    fn behind(&self, kind: &Type, seen: &mut BTreeSet<String>) -> Option<String> {
+        match kind {
+            Type::Integer(_) | Type::Float(_) => None,
+            Type::Array(element, _) => self.behind(element, seen),
+            Type::Record(name) => self.in_record(name, seen),
+            Type::Void => {
+                Some("a pointer to anything; if it is to bytes, list it under data".into())
+            }
+            Type::Pointer { to, .. } if **to == Type::Function => Some(describe(to)),
+            Type::Pointer { .. } => {
+                Some("a pointer to a pointer, of which nothing says who sets it".into())
+            }
+            Type::Function | Type::Other(_) => Some(describe(kind)),
+        }
+    }
+
+    fn in_record(&self, name: &str, seen: &mut BTreeSet<String>) -> Option<String> {
+        if !seen.insert(name.to_owned()) {
+            return None;
+        }
+        let record = &self.guest.records[name];
+        if self.host.records.get(name) != Some(record) {
+            return Some(format!(
+                "{} differs between guest and host",
+                record.spelling
+            ));
+        }
+        let Some(layout) = &record.layout else {
+            return Some(format!("{} is opaque", record.spelling));
+        };
+        let nothing = RecordConfig::default();
+        let config = self.config.records.get(name).unwrap_or(&nothing);
+        layout.fields.iter().find_map(|field| {
+            if config.fields().any(|known| known == field.name) {
+                return None;
+            }
+            let why = match &field.kind {
+                Type::Pointer { to, .. } if **to == Type::Function => Some(describe(to)),
+                Type::Pointer { .. } => Some(format!(
+                    "a pointer; say in [struct.{name}] what it is: identity, text or data"
+                )),
+                other => self.behind(other, seen),
+            };
+            why.map(|why| format!("{}.{}: {why}", record.spelling, field.name))
+        })
+    }
+
+    /// What a function that is left returns is the guest's library's: whatever may
+    /// change or free such a thing is left too.
+    fn leave_families(&self, choices: &mut BTreeMap<String, Choice>) {
+        loop {
+            let mut more = Vec::new();
+            for (name, _) in choices.iter().filter(|(_, c)| **c == Choice::Carried) {
+                if let Some(maker) = self.maker_of_argument(name, choices) {
+                    let why = format!("may change or free what {maker} returns, which is left");
+                    more.push((name.clone(), Choice::Left(why)));
+                }
+            }
+            if more.is_empty() {
+                return;
+            }
+            choices.extend(more);
+        }
+    }
+
+    fn maker_of_argument(&self, name: &str, choices: &BTreeMap<String, Choice>) -> Option<&str> {
+        let changes = |kind: &Type| match kind {
+            Type::Pointer { to, is_const } => (!is_const).then(|| to.as_ref().clone()),
+            _ => None,
+        };
+        let data = self.config.functions.get(name).map(|f| &f.data[..]);
+        let parameters = self.guest.functions[name].parameters.iter();
+        let changed: Vec<Type> = parameters
+            .filter(|p| data.is_none_or(|data| !data.contains(&p.name)))
+            .filter_map(|p| changes(&p.value.kind))
+            .collect();
+        let maker = self.guest.functions.iter().find(|(other, function)| {
+            matches!(choices.get(*other), Some(Choice::Left(_)))
+                && !self.returns_argument(other)
+                && changes(&function.result.kind).is_some_and(|made| changed.contains(&made))
+        });
+        maker.map(|(name, _)| name.as_str())
+    }
+
+    /// Objects of the host must not get into functions of the guest's library that
+    /// were left for some other reason than that somebody thought of it.
+    fn refuse_mixtures(&self, choices: &mut BTreeMap<String, Choice>) {
+        let has_objects = self.config.records.values().any(|r| r.identity.is_some());
+        for (name, choice) in choices {
+            let configured = self.config.functions.get(name);
+            let is_thought_of = configured.is_some_and(|f| f.serve == Serve::Guest);
+            let why = match choice {
+                Choice::Left(why) if !is_thought_of => why,
+                _ => continue,
+            };
+            let say = format!("say serve = \"guest\" in [function.{name}]");
+            let Some(function) = self.guest.functions.get(name) else {
+                if has_objects {
+                    *choice = Choice::Refused(format!(
+                        "{why}, so nobody knows whether it takes objects; declare it (flags), or {say}"
+                    ));
+                }
+                continue;
+            };
+            let mut objects = function.parameters.iter().filter_map(|parameter| {
+                let record = parameter.value.kind.pointed_record()?;
+                self.config.records.get(record)?.identity.as_ref()?;
+                Some(&self.guest.records[record].spelling)
+            });
+            if let Some(object) = objects.next() {
+                *choice = Choice::Refused(format!(
+                    "{why}; it takes {object}, of which the host may have made some; if it never \
+                     gets those, {say}"
+                ));
+            }
+        }
+    }
+}
+
+fn describe(kind: &Type) -> String {
+    match kind {
+        Type::Function => "a function of the guest, which the host cannot call".into(),
+        Type::Float(_) => "floating point: the guest's rounding mode does not cross".into(),
+        Type::Integer(size) => format!("an integer of {size} bytes"),
+        Type::Record(name) => format!("{name} by value"),
+        Type::Other(name) => format!("{name}, which has another form on the host"),
+        Type::Void => "nothing".into(),
+        Type::Pointer { .. } => "a pointer".into(),
+        Type::Array(..) => "an array".into(),
+    }
+}

@@ -1,0 +1,73 @@
+//! Has the two compilers make libraries of what was written.
+
+use crate::Error;
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::Command;
+
+/// A compiler for one side.
+#[derive(Clone, Copy, Debug)]
+pub struct Compiler {
+    /// Its name.
+    pub name: &'static str,
+    /// The variable that names another.
+    pub variable: &'static str,
+    /// The Debian package that brings it.
+    pub package: &'static str,
+}
+
+/// The guest's.
+pub const GUEST: Compiler = Compiler {
+    name: "aarch64-linux-gnu-gcc",
+    variable: "IOTDEC_GUEST_CC",
+    package: "gcc-aarch64-linux-gnu",
+};
+/// The host's.
+pub const HOST: Compiler = Compiler {
+    name: "gcc",
+    variable: "IOTDEC_HOST_CC",
+    package: "gcc",
+};
+
+/// What the generated code is compiled with. A warning there is a mistake of the
+/// generator or of the configuration.
+const OPTIONS: [&str; 7] = [
+    "-std=gnu11",
+    "-O2",
+    "-fPIC",
+    "-shared",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+];
+
+impl Compiler {
+    /// Makes a shared library.
+    ///
+    /// # Errors
+    /// There is no compiler, or it complains.
+    pub fn make(&self, library: &Path, arguments: &[OsString]) -> Result<(), Error> {
+        let name = std::env::var_os(self.variable).unwrap_or_else(|| self.name.into());
+        let failed = |what: String| Error::Compiler {
+            compiler: name.to_string_lossy().into_owned(),
+            library: library.to_owned(),
+            what,
+        };
+        let output = Command::new(&name)
+            .args(OPTIONS)
+            .arg("-o")
+            .arg(library)
+            .args(arguments)
+            .output()
+            .map_err(|error| {
+                failed(format!(
+                    "{error}; install {}, or name another in {}",
+                    self.package, self.variable
+                ))
+            })?;
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(failed(String::from_utf8_lossy(&output.stderr).into_owned()))
+    }
+}
