@@ -25,6 +25,15 @@ pub fn wheels() -> PathBuf {
     root().join(".deps/wheels")
 }
 
+/// The source of a Debian package. The folder it is in.
+///
+/// # Panics
+/// If it is not there and cannot be fetched.
+pub fn source(package: &str) -> PathBuf {
+    run(&["setup/sources.sh", package]);
+    root().join(".deps/sources").join(package)
+}
+
 #[track_caller]
 fn run(command: &[&str]) {
     let (script, arguments) = command.split_first().expect("a script");

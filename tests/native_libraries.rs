@@ -1,0 +1,453 @@
+//! Libraries of the guest that the host does: zlib, by the walk-through of
+//! docs/native-libraries.md, with zlib's own tests and with what is hard about it.
+
+use iotdec_tests::environment::{self, is_full, root, variable_or_advice};
+use iotdec_tests::fetch;
+use iotdec_wrap::{Error, Report, Request, Side, elf, native_library};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+const SIGSEGV: i32 = 11;
+
+/// Who does zlib's work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// The guest's own library, as if there were nothing else.
+    Own,
+    /// The generated one, with nobody at the door.
+    NoPlugin,
+    /// The generated one, with a plugin that knows no libraries.
+    NoLibraries,
+    /// The host.
+    Host,
+}
+
+/// What is generated and compiled once for all tests.
+struct Zlib {
+    source: PathBuf,
+    own: PathBuf,
+    made: PathBuf,
+    report: Report,
+}
+
+fn zlib() -> &'static Zlib {
+    static ZLIB: OnceLock<Zlib> = OnceLock::new();
+    ZLIB.get_or_init(|| {
+        let source = fetch::source("zlib");
+        let sysroot = variable_or_advice("IOTDEC_SYSROOT");
+        let own = sysroot.join("lib/aarch64-linux-gnu/libz.so.1");
+        let made = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("native-libraries");
+        let report = native_library(&request(&source, &own, &made, Some(config())));
+        let report = report.unwrap_or_else(|error| panic!("{error}"));
+        let zlib = Zlib {
+            source,
+            own,
+            made,
+            report,
+        };
+        for program in [
+            zlib.source.join("test/example.c"),
+            zlib.source.join("test/minigzip.c"),
+            root().join("tests/native-libraries/uses-zlib.c"),
+        ] {
+            zlib.compile(&program, &[]);
+        }
+        zlib
+    })
+}
+
+fn request(source: &Path, own: &Path, output: &Path, config: Option<PathBuf>) -> Request {
+    Request {
+        header: source.join("zlib.h"),
+        library: own.to_owned(),
+        config,
+        output: output.to_owned(),
+    }
+}
+
+fn config() -> PathBuf {
+    root().join("examples/native-libraries/zlib.toml")
+}
+
+/// The accelerator, where this build has one.
+fn accelerator() -> Option<PathBuf> {
+    environment::accelerator("what the host does")
+}
+
+impl Zlib {
+    fn request(&self, config: Option<PathBuf>) -> Request {
+        request(&self.source, &self.own, &self.made, config)
+    }
+
+    /// Compiles for the guest; with options, under their name.
+    fn compile(&self, program: &Path, options: &[&str]) {
+        let mut name = program.file_stem().expect("a C file").to_owned();
+        options.iter().for_each(|option| name.push(option));
+        let status = Command::new("aarch64-linux-gnu-gcc")
+            .args(["-O2", "-pthread", "-I"])
+            .arg(&self.source)
+            .arg(program)
+            .arg(&self.own)
+            .args(options)
+            .arg("-o")
+            .arg(self.made.join(name))
+            .status();
+        assert!(status.is_ok_and(|status| status.success()), "{program:?}");
+    }
+
+    /// Runs a guest program in a directory of its own.
+    fn run(&self, way: Way, program: &str, words: &[&str]) -> Output {
+        let place = tempfile::tempdir().expect("a directory");
+        self.run_in(place.path(), way, program, words)
+    }
+
+    fn run_in(&self, place: &Path, way: Way, program: &str, words: &[&str]) -> Output {
+        let qemu = iotdec_bridge::launch::find_qemu(None).expect("qemu-user is installed");
+        let mut command = Command::new("timeout");
+        // A crash that is wanted leaves no core behind.
+        command.args(["100", "sh", "-c", "ulimit -c 0; exec \"$@\"", "sh"]);
+        command.arg(qemu).args(["-cpu", "cortex-a53", "-L"]);
+        command.arg(variable_or_advice("IOTDEC_SYSROOT"));
+        let mut plugin = accelerator().unwrap_or_default().into_os_string();
+        match way {
+            Way::Own | Way::NoPlugin => plugin.clear(),
+            Way::NoLibraries => {}
+            Way::Host => {
+                plugin.push(",libraries=");
+                plugin.push(self.made.join("host"));
+            }
+        }
+        if !plugin.is_empty() {
+            command.arg("-plugin").arg(plugin);
+        }
+        if way != Way::Own {
+            let directory = self.made.join("guest");
+            command.args(["-E", &format!("LD_LIBRARY_PATH={}", directory.display())]);
+        }
+        command
+            .arg(self.made.join(program))
+            .args(words)
+            .env("IOTDEC_NATIVE_REPORT", "1")
+            .current_dir(place)
+            .output()
+            .expect("timeout is part of the system")
+    }
+}
+
+/// How many calls the host did; none where the guest did without it.
+fn host_calls(output: &Output) -> Option<u64> {
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let report = errors
+        .lines()
+        .find_map(|line| line.strip_prefix("iotdec: libz.so.1: "))
+        .unwrap_or_else(|| panic!("no report: {output:?}"));
+    if report == "the guest's own" {
+        return None;
+    }
+    let calls = report
+        .strip_prefix("the host did ")
+        .and_then(|rest| rest.strip_suffix(" calls"))
+        .unwrap_or_else(|| panic!("another report: {report}"));
+    Some(calls.parse().expect("a number"))
+}
+
+/// Fails unless a program says the same whoever works, and the right one worked. How
+/// often the host did.
+#[track_caller]
+fn same_everywhere(program: &str, words: &[&str]) -> u64 {
+    let zlib = zlib();
+    let own = zlib.run(Way::Own, program, words);
+    assert!(own.status.success(), "{own:?}");
+    assert!(!own.stdout.is_empty(), "{own:?}");
+    let mut calls = 0;
+    for way in [Way::NoPlugin, Way::NoLibraries, Way::Host] {
+        if way != Way::NoPlugin && accelerator().is_none() {
+            continue;
+        }
+        let output = zlib.run(way, program, words);
+        assert!(output.status.success(), "{way:?}: {output:?}");
+        assert_eq!(
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&own.stdout),
+            "{way:?}"
+        );
+        match host_calls(&output) {
+            Some(count) if way == Way::Host => calls = count,
+            None if way != Way::Host => {}
+            other => panic!("{way:?}: calls of the host: {other:?}"),
+        }
+    }
+    if accelerator().is_some() {
+        assert!(calls > 0, "the host did nothing");
+    }
+    calls
+}
+
+#[test]
+fn the_walk_through_works_as_it_is_written() {
+    if accelerator().is_none() {
+        return;
+    }
+    let page = std::fs::read_to_string(root().join("docs/native-libraries.md")).expect("docs");
+    let (_, from_code) = page.split_once("```sh\n").expect("a block of commands");
+    let (code, _) = from_code.split_once("```").expect("the end of the block");
+    let output = Command::new("bash")
+        .args(["-euo", "pipefail", "-c", code])
+        .current_dir(root())
+        .output()
+        .expect("bash is part of the system");
+    assert!(output.status.success(), "{output:?}");
+    let calls = host_calls(&output).expect("the host did it");
+    let promised = format!("iotdec: libz.so.1: the host did {calls} calls");
+    assert!(
+        page.contains(&promised),
+        "the page says something else than {promised}"
+    );
+}
+
+#[test]
+fn upstreams_test_passes() {
+    let calls = same_everywhere("example", &[]);
+    println!("example: {calls} calls of the host");
+}
+
+#[test]
+fn minigzip_writes_the_same_file_and_reads_it_again() {
+    let zlib = zlib();
+    let text: Vec<u8> = (0..200_000u32)
+        .flat_map(|n| (n / 7).to_le_bytes())
+        .collect();
+    let mut packed: Vec<Vec<u8>> = Vec::new();
+    for way in [Way::Own, Way::NoPlugin, Way::Host] {
+        if way == Way::Host && accelerator().is_none() {
+            continue;
+        }
+        let place = tempfile::tempdir().expect("a directory");
+        let file = place.path().join("file");
+        std::fs::write(&file, &text).expect("room");
+        let output = zlib.run_in(place.path(), way, "minigzip", &["file"]);
+        assert!(
+            output.status.success() && !file.exists(),
+            "{way:?}: {output:?}"
+        );
+        packed.push(std::fs::read(file.with_extension("gz")).expect("minigzip made it"));
+        let output = zlib.run_in(place.path(), way, "minigzip", &["-d", "file.gz"]);
+        assert!(output.status.success(), "{way:?}: {output:?}");
+        assert_eq!(
+            std::fs::read(&file).expect("minigzip made it"),
+            text,
+            "{way:?}"
+        );
+    }
+    assert!(packed.windows(2).all(|two| two[0] == two[1]));
+    assert!(packed[0].len() < text.len() / 2);
+}
+
+#[test]
+fn streams_stay_with_the_library_that_made_them() {
+    same_everywhere("uses-zlib", &["allocators"]);
+}
+
+#[test]
+fn two_threads_with_streams_of_both_sides() {
+    same_everywhere("uses-zlib", &["threads"]);
+}
+
+#[test]
+fn callbacks_messages_and_code_in_the_hosts_hands() {
+    same_everywhere("uses-zlib", &["callbacks", "errors", "code"]);
+}
+
+/// The worker runs a library with the second translator, and that calls zlib.
+#[test]
+fn from_code_that_runs_in_turbo() {
+    if accelerator().is_none() {
+        return;
+    }
+    let zlib = zlib();
+    let program = root().join("tests/native-libraries/uses-zlib.c");
+    zlib.compile(&program, &["-shared", "-fPIC"]);
+    let library = zlib.made.join("uses-zlib-shared-fPIC");
+    let worker = variable_or_advice("IOTDEC_WORKER");
+    let worker = worker.to_str().expect("a plain path");
+    let library = library.to_str().expect("a plain path");
+    for mode in ["off", "turbo"] {
+        let words = [
+            "call",
+            "--accel",
+            mode,
+            "--library",
+            library,
+            "--symbol",
+            "use_zlib",
+        ];
+        let output = zlib.run(Way::Host, worker, &words);
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{mode}: {output:?}");
+        assert!(
+            text.contains("threads: as they should be"),
+            "{mode}: {text}"
+        );
+        assert!(text.contains("\"result\":0"), "{mode}: {text}");
+        assert!(text.contains(&format!("\"{mode}\"")), "{mode}: {text}");
+        assert!(host_calls(&output) > Some(1000), "{mode}: {output:?}");
+        println!("{mode}: {text}");
+    }
+}
+
+#[test]
+fn a_wild_pointer_ends_the_program_as_ever() {
+    for way in [Way::Own, Way::Host] {
+        if way == Way::Host && accelerator().is_none() {
+            return;
+        }
+        let output = zlib().run(way, "uses-zlib", &["wild"]);
+        // The shell that timeout started has become QEMU.
+        let signal = output
+            .status
+            .signal()
+            .or(output.status.code().map(|code| code - 128));
+        assert_eq!(signal, Some(SIGSEGV), "{way:?}: {output:?}");
+        assert!(output.stdout.is_empty(), "{way:?}: {output:?}");
+    }
+}
+
+#[test]
+fn parts_that_do_not_fit_together_are_not_used() {
+    if accelerator().is_none() {
+        return;
+    }
+    let zlib = zlib();
+    let other = tempfile::tempdir().expect("a directory");
+    let less = other.path().join("less.toml");
+    let text = std::fs::read_to_string(config()).expect("the configuration");
+    std::fs::write(&less, text + "compress = { serve = \"guest\" }\n").expect("room");
+    let request = Request {
+        output: other.path().to_owned(),
+        ..zlib.request(Some(less))
+    };
+    let report = native_library(&request).unwrap_or_else(|error| panic!("{error}"));
+    let mixed = Zlib {
+        report,
+        source: zlib.source.clone(),
+        own: zlib.own.clone(),
+        made: other.path().to_owned(),
+    };
+    std::fs::copy(zlib.made.join("example"), mixed.made.join("example")).expect("room");
+    assert!(host_calls(&mixed.run(Way::Host, "example", &[])).is_some());
+    let name = "iotdec-native-libz.so.1";
+    let host = mixed.made.join("host").join(name);
+    std::fs::copy(zlib.made.join("host").join(name), host).expect("room");
+    let output = mixed.run(Way::Host, "example", &[]);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(host_calls(&output), None);
+}
+
+#[test]
+fn the_library_exports_what_the_original_does() {
+    let zlib = zlib();
+    let original = elf::exports(&zlib.own).expect("the sysroot's");
+    let made = elf::exports(&zlib.made.join("guest/libz.so.1")).expect("the generated one");
+    assert_eq!(made.name, original.name);
+    assert_eq!(made.functions, original.functions);
+    assert!(
+        made.functions.values().any(Option::is_some),
+        "no versions at all"
+    );
+    assert!(made.variables.is_empty());
+}
+
+/// With a configuration that has this line replaced.
+fn with_line(line: &str, by: &str) -> Result<Report, Error> {
+    let place = tempfile::tempdir().expect("a directory");
+    let text = std::fs::read_to_string(config()).expect("the configuration");
+    assert!(text.contains(line), "{line}");
+    let file = place.path().join("zlib.toml");
+    std::fs::write(&file, text.replace(line, by)).expect("room");
+    native_library(&Request {
+        output: place.path().to_owned(),
+        ..zlib().request(Some(file))
+    })
+}
+
+#[test]
+fn what_is_not_said_is_not_guessed() {
+    let served = |report: &Report, name: &str| {
+        let function = report.functions.iter().find(|f| f.name == name);
+        function.expect("a function of zlib").served_by
+    };
+    let full = &zlib().report;
+    for (name, side) in [
+        ("deflate", Side::Host),
+        ("crc32", Side::Host),
+        ("gzprintf", Side::Guest),
+        ("gzread", Side::Guest),
+        ("inflateBack", Side::Guest),
+    ] {
+        assert_eq!(served(full, name), side, "{name}");
+    }
+
+    // Without a word on structs, whatever takes them stays with the guest.
+    let place = tempfile::tempdir().expect("a directory");
+    let bare = native_library(&Request {
+        output: place.path().to_owned(),
+        ..zlib().request(None)
+    });
+    let bare = bare.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(served(&bare, "crc32"), Side::Host);
+    assert_eq!(served(&bare, "deflate"), Side::Guest);
+    assert_eq!(served(&bare, "deflateInit_"), Side::Guest);
+
+    for (line, replaced, says) in [
+        ("inflateBack = { serve = \"guest\" }", "", "inflateBack: "),
+        (
+            "flags = [\"-D_LARGEFILE64_SOURCE\"]",
+            "",
+            "crc32_combine64: ",
+        ),
+        (
+            "callbacks = [\"zalloc\", \"zfree\"]",
+            "",
+            "z_stream_s.zalloc",
+        ),
+        ("[\"extra\", ", "[", "gz_header_s.extra"),
+        (
+            "identity = \"state\"",
+            "data = [\"state\"]",
+            "duplicate key",
+        ),
+        ("identity = \"state\"", "", "has no identity"),
+        ("\"msg\"", "\"message\"", "no field message"),
+        (
+            "makes = \"dest\"",
+            "makes = \"destination\"",
+            "no parameter destination",
+        ),
+        ("deflateEnd =", "deflateEnds =", "function.deflateEnds"),
+        ("serve = \"guest\"", "serve = \"gast\"", "gast"),
+    ] {
+        let error = with_line(line, replaced).expect_err(line).to_string();
+        assert!(error.contains(says), "{line}: {error}");
+    }
+}
+
+#[test]
+fn the_host_is_faster() {
+    if accelerator().is_none() {
+        return;
+    }
+    let size = if is_full() { "20" } else { "2" };
+    let times = |way: Way| -> Vec<f64> {
+        let output = zlib().run(way, "uses-zlib", &[size]);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        println!("{way:?}, {size} MB, ms to compress and to decompress; a call: {text}");
+        let words = text.split_whitespace().take(2);
+        words
+            .map(|word| word.parse().expect("milliseconds"))
+            .collect()
+    };
+    let (own, host) = (times(Way::Own), times(Way::Host));
+    assert!(own[0] > 1.5 * host[0], "compressing: {own:?}, {host:?}");
+}
