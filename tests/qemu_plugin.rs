@@ -1,19 +1,9 @@
 //! The accelerator as a plugin: what QEMU sees of it, whichever version QEMU is.
 
-use iotdec_tests::environment;
+use iotdec_tests::environment::{self, accelerator};
 use iotdec_wire::door::{Call, KNOCK, MAGIC, Service, Status, VERSION};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-
-/// The accelerator, unless this build is without.
-fn accelerator() -> Option<PathBuf> {
-    let path = environment::variable_or_advice("IOTDEC_ACCEL");
-    if path.as_os_str().is_empty() {
-        println!("skipped: this build has no accelerator");
-        return None;
-    }
-    Some(path)
-}
 
 /// `nop`.
 const NOTHING: u32 = 0xd503_201f;
@@ -83,7 +73,7 @@ fn text(bytes: &[u8]) -> String {
 /// Only the store right behind the hint is a knock, and cache maintenance is seen.
 #[test]
 fn every_version_of_the_interface_is_met() {
-    let Some(accelerator) = accelerator() else {
+    let Some(accelerator) = accelerator("versions of the plugin interface") else {
         return;
     };
     let words = [
@@ -129,7 +119,7 @@ fn every_version_of_the_interface_is_met() {
 /// QEMU goes on, and the guest's calls stay unanswered.
 #[test]
 fn what_it_cannot_work_with_is_said() {
-    let Some(accelerator) = accelerator() else {
+    let Some(accelerator) = accelerator("what it cannot work with") else {
         return;
     };
     for (definitions, target, why) in [
@@ -154,7 +144,7 @@ fn what_it_cannot_work_with_is_said() {
 /// The QEMU that is installed loads it; a guest that never knocks notices nothing.
 #[test]
 fn a_guest_that_does_not_knock_is_as_before() {
-    let Some(accelerator) = accelerator() else {
+    let Some(accelerator) = accelerator("a guest that does not knock") else {
         return;
     };
     let run = |plugin: &[&Path]| {
@@ -182,7 +172,7 @@ fn a_guest_that_does_not_knock_is_as_before() {
 #[test]
 fn it_exports_what_qemu_looks_for() {
     use object::{Object, ObjectSymbol};
-    let Some(accelerator) = accelerator() else {
+    let Some(accelerator) = accelerator("exported symbols") else {
         return;
     };
     let bytes = std::fs::read(accelerator).expect("it is built");
