@@ -11,6 +11,7 @@
 mod counters;
 mod door;
 mod fault;
+mod finish;
 mod library;
 mod native;
 mod qemu;
@@ -25,7 +26,8 @@ use std::ffi::{CStr, c_char, c_int};
 /// QEMU calls this when it has loaded the plugin.
 ///
 /// Where it cannot work it says so and lets QEMU go on: the guest finds the door closed.
-/// Takes one argument, for tests: `mistranslate`, see [`routing`].
+/// Takes two arguments: for tests `mistranslate`, see [`routing`]; for measurements
+/// `finish=off`, which leaves translated code as it is, see [`finish`].
 ///
 /// # Safety
 /// For QEMU alone, with what its plugin interface prescribes.
@@ -46,6 +48,10 @@ pub unsafe extern "C" fn qemu_plugin_install(
                 Ok(())
             }
             Some(("mistranslate", how)) => routing::mistranslate(how),
+            Some(("finish", "off")) => {
+                turbo::leave_unfinished();
+                Ok(())
+            }
             _ => Err(format!("{argument}: no such argument")),
         });
     // SAFETY: the caller's promise.

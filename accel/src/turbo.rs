@@ -4,6 +4,7 @@
 use crate::counters::COUNTERS;
 use crate::door;
 use crate::fault;
+use crate::finish::finish;
 use crate::routing;
 use crate::translator::{Setup, Translator};
 use iotdec_wire::door::{Call, Context, Exit, KNOCK, Status};
@@ -54,6 +55,8 @@ static PROCESSOR: Mutex<Processor> = Mutex::new(Processor {
 static THREADS: Mutex<Vec<&'static Thread>> = Mutex::new(Vec::new());
 /// Pages of which code was translated.
 static CODE: Mutex<BTreeSet<u64>> = Mutex::new(BTreeSet::new());
+/// Whether translated code gets the last touch.
+static FINISHES: AtomicBool = AtomicBool::new(true);
 /// Counted up when pages are taken out of [`CODE`].
 static CHANGES: AtomicU64 = AtomicU64::new(0);
 
@@ -66,6 +69,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Sets the processor that later translators answer for.
 pub fn set_processor(processor: Processor) {
     *lock(&PROCESSOR) = processor;
+}
+
+/// Leaves translated code as the translator made it.
+pub fn leave_unfinished() {
+    FINISHES.store(false, Relaxed);
 }
 
 /// A translator and what its thread is doing. Only `translator`, `taken`, `running` and
@@ -317,6 +325,13 @@ pub fn emitted(start: u64, end: u64, name: &[u8]) {
     let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
     let pc = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok());
     if let (Some(pc), Some(thread)) = (pc, current()) {
+        if FINISHES.load(Relaxed) {
+            // SAFETY: the translator has just written this code, and runs it when this
+            // returns.
+            let code =
+                unsafe { std::slice::from_raw_parts_mut(start as *mut u8, (end - start) as usize) };
+            finish(code, start);
+        }
         thread.emitted.borrow_mut().push(Emitted { start, end, pc });
         COUNTERS.blocks.fetch_add(1, Relaxed);
         COUNTERS.code_bytes.fetch_add(end - start, Relaxed);
