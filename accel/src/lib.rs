@@ -26,7 +26,7 @@ use std::ffi::{CStr, c_char, c_int};
 /// QEMU calls this when it has loaded the plugin.
 ///
 /// Where it cannot work it says so and lets QEMU go on: the guest finds the door closed.
-/// Takes two arguments: for tests `mistranslate`, see [`routing`]; for measurements
+/// Takes two arguments: for tests `mistranslate`, see `routing`; for measurements
 /// `finish=off`, which leaves translated code as it is, see [`finish`].
 ///
 /// # Safety
