@@ -364,6 +364,56 @@ fn an_accelerator_that_is_none_is_done_without() {
     assert!(reason.contains("a, b.so"), "{reason}");
 }
 
+/// A plugin that QEMU loads, but behind which nobody answers the worker.
+const DEAF: &str = "int qemu_plugin_version = 1;\n\
+    extern void qemu_plugin_scoreboard_new(void) __attribute__((weak));\n\
+    __attribute__((constructor)) static void ask_for_version(void)\n\
+    { if (qemu_plugin_scoreboard_new) qemu_plugin_version = 2; }\n\
+    int qemu_plugin_install(unsigned long id, const void *info, int n, char **arguments)\n\
+    { return 0; }";
+
+#[test]
+fn an_accelerator_that_does_not_answer_is_told() {
+    let _turn = exclusive();
+    if accelerator("an accelerator that does not answer").is_none() {
+        return;
+    }
+    let directory = scratch();
+    let [source, plugin] = ["deaf.c", "deaf.so"].map(|name| directory.path().join(name));
+    std::fs::write(&source, DEAF).expect("a writable directory");
+    let mut compiler = Command::new("cc");
+    let compiler = compiler.args(["-shared", "-fPIC", "-o"]);
+    let status = compiler.arg(&plugin).arg(&source).status();
+    assert!(status.expect("a C compiler is installed").success());
+    let file = clip(&directory);
+    let played = |mode: &str| {
+        let output = Command::new("iotdec")
+            .args(["play", "--headless", "--json", "--accel", mode, "--png"])
+            .args([&directory.path().join("frame.png"), &file])
+            .env("IOTDEC_ACCEL", &plugin)
+            .env("GST_DEBUG", "iotdec:3")
+            .env("GST_DEBUG_NO_COLOR", "1")
+            .output()
+            .expect("it is on PATH");
+        let log = String::from_utf8_lossy(&output.stderr).into_owned();
+        (serde_json::from_slice::<Value>(&output.stdout), log)
+    };
+    let (report, log) = played("auto");
+    let report = report.unwrap_or_else(|error| panic!("{error}: {log}"));
+    assert_eq!(
+        (&report["frames"], &report["accel"]),
+        (&FRAMES.into(), &"off".into())
+    );
+    let reason = report["accel_reason"].as_str().expect("a reason");
+    let is_warning = |line: &&str| line.contains("WARN") && line.contains(reason);
+    assert_eq!(log.lines().filter(is_warning).count(), 1, "{reason}: {log}");
+    let (report, log) = played("turbo");
+    assert!(report.is_err(), "it went on without: {report:?}");
+    for word in ["accel=turbo", reason, "accel=auto"] {
+        assert!(log.contains(word), "{word:?} is not in {log}");
+    }
+}
+
 #[test]
 fn manifests_choose_and_properties_override() {
     let _turn = exclusive();
