@@ -1,12 +1,15 @@
 //! The accelerator: a plugin inside QEMU that runs a guest's decoder faster than QEMU
 //! does.
 //!
-//! It opens a `door` for the guest. Behind it are `native` functions, done by the
-//! host's own, whole libraries (`library`), and `turbo`, which runs the guest's code with
-//! a second translator.
+//! It opens a [`door`] for the guest. Behind it are [`native`] functions, done by the
+//! host's own, whole libraries ([`library`]), and [`turbo`], which runs the guest's code
+//! with a second translator.
 //!
 //! Arguments of the plugin: `libraries=DIRECTORY`, where the host's parts of generated
 //! libraries are; without it there are none.
+
+// Nobody links to this crate: its documentation is for those who work on it.
+#![allow(rustdoc::private_intra_doc_links)]
 
 mod counters;
 mod door;
@@ -26,7 +29,7 @@ use std::ffi::{CStr, c_char, c_int};
 /// QEMU calls this when it has loaded the plugin.
 ///
 /// Where it cannot work it says so and lets QEMU go on: the guest finds the door closed.
-/// Takes two arguments: for tests `mistranslate`, see `routing`; for measurements
+/// Takes two arguments: for tests `mistranslate`, see [`routing`]; for measurements
 /// `finish=off`, which leaves translated code as it is, see [`finish`].
 ///
 /// # Safety
