@@ -1,7 +1,7 @@
 //! Knocks that no honest guest makes: an error or nothing, and life goes on.
 
 use super::{Random, accelerated};
-use iotdec_wire::door::{Call, KNOCK, MAGIC, Service, Status};
+use iotdec_wire::door::{Call, KNOCK, MAGIC, Service, Status, VERSION};
 
 /// Knocks with any address and service.
 ///
@@ -60,6 +60,11 @@ fn impossible_arguments_are_refused() {
                 (Service::CompareText, [bad | 1 << 48, good, 0]),
                 (Service::CompareText, [good, bad | 1 << 48, 0]),
                 (Service::ComparePrefix, [good, bad | 1 << 48, long]),
+                (Service::Open, [VERSION, bad | 1 << 48, length]),
+                (Service::Open, [VERSION, good, long]),
+                // Of a library that is not open.
+                (Service::Invoke, [bad, 0, good]),
+                (Service::Invoke, [0, 0, good]),
             ] {
                 let values = [values[0], values[1], values[2], 3, 4, 5];
                 let mut call = call(values);
