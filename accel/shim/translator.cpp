@@ -29,8 +29,8 @@ constexpr HaltReason kStop = HaltReason::UserDefined1;
 
 class Callbacks final : public A64::UserCallbacks {
 public:
-    Callbacks(void* owner, uint64_t base)
-            : owner{owner}, base{base} {}
+    Callbacks(const iotdec_translator_setup& setup)
+            : owner{setup.owner}, base{setup.guest_base}, zeroed{std::size_t{4} << (setup.dczid_el0 & 0xf)} {}
 
     std::optional<std::uint32_t> MemoryReadCode(A64::VAddr address) override { return iotdec_accel_code(owner, address); }
 
@@ -62,6 +62,13 @@ public:
     void ExceptionRaised(A64::VAddr pc, A64::Exception) override { iotdec_accel_exception(owner, pc); }
     void InstructionCacheOperationRaised(A64::InstructionCacheOperation, A64::VAddr address) override { iotdec_accel_code_changed(owner, address); }
 
+    // The translator itself would begin at the address, not at the block that it is in.
+    void DataCacheOperationRaised(A64::DataCacheOperation operation, A64::VAddr address) override {
+        if (operation == A64::DataCacheOperation::ZeroByVA) {
+            std::memset(reinterpret_cast<void*>(base + (address & ~(zeroed - 1))), 0, zeroed);
+        }
+    }
+
     // Cycles are not counted.
     void AddTicks(std::uint64_t) override {}
     std::uint64_t GetTicksRemaining() override { return 0; }
@@ -85,13 +92,15 @@ private:
 
     void* const owner;
     const uint64_t base;
+    // Bytes that `dc zva` clears.
+    const size_t zeroed;
 };
 
 }  // namespace
 
 struct iotdec_translator {
     explicit iotdec_translator(const iotdec_translator_setup& setup)
-            : callbacks{setup.owner, setup.guest_base}, jit{Config(setup)} {}
+            : callbacks{setup}, jit{Config(setup)} {}
 
     A64::UserConfig Config(const iotdec_translator_setup& setup) {
         A64::UserConfig config;
@@ -111,6 +120,7 @@ struct iotdec_translator {
         config.recompile_on_fastmem_failure = false;
         config.recompile_on_exclusive_fastmem_failure = false;
         config.define_unpredictable_behaviour = false;
+        config.hook_data_cache_operations = true;
         config.wall_clock_cntpct = true;
         config.enable_cycle_counting = false;
         config.code_cache_size = setup.code_cache_size;
