@@ -4,6 +4,8 @@
 #[cfg(target_arch = "aarch64")]
 mod door;
 #[cfg(target_arch = "aarch64")]
+mod selftest;
+#[cfg(target_arch = "aarch64")]
 mod turbo;
 
 #[cfg(target_arch = "aarch64")]
@@ -82,7 +84,7 @@ pub fn unknown_json() -> String {
 
 #[cfg(target_arch = "aarch64")]
 mod imp {
-    use super::{Mode, Report, door, turbo};
+    use super::{Mode, Report, door, selftest, turbo};
     use bytemuck::Zeroable;
     use iotdec_wire::door::{Counters, Service, Status, VERSION, features};
     use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -116,7 +118,13 @@ mod imp {
         }
         // SAFETY: it says that it has.
         unsafe { turbo::switch_on() };
-        Report::less(Mode::Turbo, "")
+        match selftest::run() {
+            Ok(()) => Report::less(Mode::Turbo, ""),
+            Err(reason) => {
+                turbo::switch_off();
+                Report::less(Mode::Native, reason)
+            }
+        }
     }
 
     pub fn counters() -> Option<Counters> {

@@ -39,6 +39,11 @@ pub unsafe fn switch_on() {
     ON.store(true, Relaxed);
 }
 
+/// Makes no more calls in turbo.
+pub fn switch_off() {
+    ON.store(false, Relaxed);
+}
+
 /// Whether calls are made in turbo.
 pub fn is_on() -> bool {
     ON.load(Relaxed)
