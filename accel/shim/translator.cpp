@@ -75,19 +75,26 @@ public:
     std::uint64_t GetCNTPCT() override { return __builtin_ia32_rdtsc(); }
 
 private:
+    // Linux has the processor ignore the highest byte of a program's addresses: such
+    // accesses fault first, and are done here.
+    template<typename T>
+    T* Host(A64::VAddr address) const {
+        const bool is_program = (address >> 55 & 1) == 0;
+        return reinterpret_cast<T*>(base + (is_program ? address & 0x00ff'ffff'ffff'ffff : address));
+    }
     template<typename T>
     T Read(A64::VAddr address) const {
         T value;
-        std::memcpy(&value, reinterpret_cast<const void*>(base + address), sizeof value);
+        std::memcpy(&value, Host<void>(address), sizeof value);
         return value;
     }
     template<typename T>
     void Write(A64::VAddr address, T value) const {
-        std::memcpy(reinterpret_cast<void*>(base + address), &value, sizeof value);
+        std::memcpy(Host<void>(address), &value, sizeof value);
     }
     template<typename T>
     bool Exchange(A64::VAddr address, T value, T expected) const {
-        return __sync_bool_compare_and_swap(reinterpret_cast<T*>(base + address), expected, value);
+        return __sync_bool_compare_and_swap(Host<T>(address), expected, value);
     }
 
     void* const owner;

@@ -4,6 +4,7 @@ use crate::counters::COUNTERS;
 use crate::library;
 use crate::native;
 use crate::qemu::{Block, PluginId, qemu};
+use crate::syscalls;
 use crate::turbo::{self, Processor};
 use iotdec_wire::door::{
     Call, Context, Counters, KNOCK, MAGIC, Service, Status, VERSION, features,
@@ -18,15 +19,10 @@ static GUEST_BASE: AtomicU64 = AtomicU64::new(0);
 /// `ic ivau, xzr`; the register is in the low five bits (Arm ARM, C6.2.135).
 const INVALIDATE: u32 = 0xd50b_7520;
 
-/// System calls that change what code there is (asm-generic/unistd.h).
-mod syscalls {
-    pub const SHMDT: i64 = 197;
-    pub const MUNMAP: i64 = 215;
-    pub const MREMAP: i64 = 216;
-    pub const MMAP: i64 = 222;
-    pub const MPROTECT: i64 = 226;
-    /// Flag of `mmap`: replaces what is there.
-    pub const MAP_FIXED: u64 = 0x10;
+/// Begins to listen.
+pub fn open(id: PluginId) {
+    qemu().on_block(id, on_block);
+    syscalls::watch(id);
 }
 
 /// What to add to an address of the guest for it to be one of the host.
@@ -39,23 +35,18 @@ pub fn host<T>(address: u64) -> *mut T {
     address.wrapping_add(guest_base()) as *mut T
 }
 
-/// Begins to listen.
-pub fn open(id: PluginId) {
-    qemu().on_block(id, on_block);
-    qemu().on_syscall(id, on_syscall);
-}
-
 unsafe extern "C" fn on_block(_: PluginId, block: *mut Block) {
     let qemu = qemu();
     let mut before = 0;
     // SAFETY: QEMU reports the translation of this block; so below.
     for (instruction, word) in unsafe { qemu.instructions(block) } {
+        if before == 0 {
+            // SAFETY: as above.
+            GUEST_BASE.store(unsafe { qemu.guest_base(instruction) }, Relaxed);
+        }
         if [before, word] == KNOCK {
             // SAFETY: as above.
-            unsafe {
-                GUEST_BASE.store(qemu.guest_base(instruction), Relaxed);
-                qemu.on_store(instruction, on_knock);
-            }
+            unsafe { qemu.on_store(instruction, on_knock) };
         } else if word & !0x1f == INVALIDATE {
             // SAFETY: as above.
             unsafe { qemu.on_execution(instruction, on_invalidation) };
@@ -72,28 +63,6 @@ unsafe extern "C" fn on_knock(_: c_uint, _: u32, address: u64, _: *mut c_void) {
 /// Which line is not told; this is done once a library is loaded or less.
 unsafe extern "C" fn on_invalidation(_: c_uint, _: *mut c_void) {
     turbo::code_changed(0, u64::MAX);
-}
-
-unsafe extern "C" fn on_syscall(
-    _: PluginId,
-    _: c_uint,
-    number: i64,
-    a: u64,
-    b: u64,
-    _: u64,
-    d: u64,
-    _: u64,
-    _: u64,
-    _: u64,
-    _: u64,
-) {
-    use syscalls::*;
-    match number {
-        MUNMAP | MPROTECT | MREMAP => turbo::code_changed(a, b),
-        MMAP if d & MAP_FIXED != 0 => turbo::code_changed(a, b),
-        SHMDT => turbo::code_changed(0, u64::MAX),
-        _ => {}
-    }
 }
 
 /// Answers the call at this address of the guest.
@@ -136,6 +105,7 @@ fn serve(service: Service, values: &mut [u64; 6]) -> Status {
             if version != VERSION {
                 return Status::Declined;
             }
+            syscalls::judge_signals();
             turbo::set_processor(Processor {
                 ctr_el0: ctr_el0 as u32,
                 dczid_el0: dczid_el0 as u32,
@@ -150,6 +120,7 @@ fn serve(service: Service, values: &mut [u64; 6]) -> Status {
             // the guest's own would.
             unsafe { host::<Counters>(values[0]).write(COUNTERS.read()) };
         }
+        Service::Executable => turbo::set_executable(values[0], values[1], true),
         Service::Forget => turbo::code_changed(values[0], values[1]),
         Service::Run => unreachable!("needs the call's address"),
         Service::Open => return library::open(values),

@@ -14,6 +14,7 @@ use std::sync::OnceLock;
 /// The handlers that are called from ours.
 struct Handlers {
     qemu: libc::sigaction,
+    qemu_bus: libc::sigaction,
     translator: libc::sigaction,
 }
 
@@ -25,26 +26,32 @@ pub fn around_handlers<T>(create: impl FnOnce() -> T) -> T {
     if HANDLERS.get().is_some() {
         return create();
     }
-    let qemu = action(ptr::null());
+    let qemu = action(libc::SIGSEGV, ptr::null());
+    let qemu_bus = action(libc::SIGBUS, ptr::null());
     let created = create();
-    let ours = libc::sigaction {
+    let ours = |qemu| libc::sigaction {
         sa_sigaction: on_fault as *const () as usize,
         sa_flags: libc::SA_SIGINFO | libc::SA_ONSTACK,
         ..qemu
     };
-    // Before it can be called.
-    let translator = action(ptr::null());
-    let _ = HANDLERS.set(Handlers { qemu, translator });
-    action(&ours);
+    // Before ours can be called.
+    let translator = action(libc::SIGSEGV, ptr::null());
+    let _ = HANDLERS.set(Handlers {
+        qemu,
+        qemu_bus,
+        translator,
+    });
+    action(libc::SIGSEGV, &ours(qemu));
+    action(libc::SIGBUS, &ours(qemu_bus));
     created
 }
 
-/// The action for SIGSEGV, which is set to `new` unless that is null.
-fn action(new: *const libc::sigaction) -> libc::sigaction {
+/// The action for a signal, which is set to `new` unless that is null.
+fn action(signal: c_int, new: *const libc::sigaction) -> libc::sigaction {
     let mut old = MaybeUninit::zeroed();
     // SAFETY: `new` is null or valid; `old` has room, and zeros are a valid value.
     unsafe {
-        libc::sigaction(libc::SIGSEGV, new, old.as_mut_ptr());
+        libc::sigaction(signal, new, old.as_mut_ptr());
         old.assume_init()
     }
 }
@@ -62,14 +69,17 @@ unsafe extern "C" fn on_fault(signal: c_int, info: *mut libc::siginfo_t, context
         return;
     };
     // A signal that somebody sent says nothing of the code that runs.
-    let thread = turbo::current().filter(|_| !was_sent);
-    let code = thread.and_then(|thread| Some((thread, thread.guest_code(at)?)));
-    let handler = match code {
-        Some((thread, pc)) => {
-            thread.note_fault(pc);
-            handlers.translator
-        }
-        None => handlers.qemu,
+    let code = turbo::current()
+        .filter(|_| !was_sent)
+        .and_then(|thread| Some((thread, thread.guest_code(at)?)));
+    if let Some((thread, pc)) = code {
+        thread.note_fault(pc);
+    }
+    let handler = match (signal, code) {
+        // The end of a mapped file: nothing that doing it again could help.
+        (libc::SIGBUS, _) => handlers.qemu_bus,
+        (_, Some(_)) => handlers.translator,
+        (_, None) => handlers.qemu,
     };
     // SAFETY: QEMU and the translator both install handlers with SA_SIGINFO, of this
     // type.

@@ -11,6 +11,7 @@
 // Nobody links to this crate: its documentation is for those who work on it.
 #![allow(rustdoc::private_intra_doc_links)]
 
+mod code;
 mod counters;
 mod door;
 mod fault;
@@ -19,6 +20,7 @@ mod library;
 mod native;
 mod qemu;
 mod routing;
+mod syscalls;
 mod translator;
 mod turbo;
 

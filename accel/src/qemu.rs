@@ -40,6 +40,8 @@ type OnExecution = unsafe extern "C" fn(c_uint, *mut c_void);
 type OnSyscall =
     unsafe extern "C" fn(PluginId, c_uint, i64, u64, u64, u64, u64, u64, u64, u64, u64);
 
+type OnSyscallEnd = unsafe extern "C" fn(PluginId, c_uint, i64, i64);
+
 /// `enum qemu_plugin_cb_flags`: the callback reads and writes no registers.
 const NO_REGISTERS: c_int = 0;
 /// `enum qemu_plugin_mem_rw`: stores.
@@ -58,6 +60,7 @@ pub struct Qemu {
     on_access: unsafe extern "C" fn(*mut Instruction, OnAccess, c_int, c_int, *mut c_void),
     on_execution: unsafe extern "C" fn(*mut Instruction, OnExecution, c_int, *mut c_void),
     on_syscall: unsafe extern "C" fn(PluginId, OnSyscall),
+    on_syscall_end: unsafe extern "C" fn(PluginId, OnSyscallEnd),
     length: unsafe extern "C" fn(*const Block) -> usize,
     instruction: unsafe extern "C" fn(*const Block, usize) -> *mut Instruction,
     data: InstructionData,
@@ -113,6 +116,7 @@ impl Qemu {
             on_access: function!("qemu_plugin_register_vcpu_mem_cb"),
             on_execution: function!("qemu_plugin_register_vcpu_insn_exec_cb"),
             on_syscall: function!("qemu_plugin_register_vcpu_syscall_cb"),
+            on_syscall_end: function!("qemu_plugin_register_vcpu_syscall_ret_cb"),
             length: function!("qemu_plugin_tb_n_insns"),
             instruction: function!("qemu_plugin_tb_get_insn"),
             data: if info.version < 3 {
@@ -137,6 +141,12 @@ impl Qemu {
     pub fn on_syscall(&self, id: PluginId, callback: OnSyscall) {
         // SAFETY: as above.
         unsafe { (self.on_syscall)(id, callback) }
+    }
+
+    /// Has `callback` called for every system call that returns, with its result.
+    pub fn on_syscall_end(&self, id: PluginId, callback: OnSyscallEnd) {
+        // SAFETY: as above.
+        unsafe { (self.on_syscall_end)(id, callback) }
     }
 
     /// Has `callback` called with the address of every store of this instruction, after

@@ -18,7 +18,12 @@ const HINTS: Pattern = Pattern {
 /// `hvc #0`, which the translator does not know.
 const UNKNOWN: u32 = 0xd400_0002;
 /// Instructions whose results differ from QEMU's if the translator executes them.
-const QEMUS: [Pattern; 1] = [
+const QEMUS: [Pattern; 2] = [
+    // `mrs xt, cntpct_el0`, which Linux keeps from programs: SIGILL.
+    Pattern {
+        mask: 0xffff_ffe0,
+        value: 0xd53b_e020,
+    },
     // `msr nzcv, xt`: a `mrs xt, nzcv` after it would read back what was written, other
     // bits than the four included.
     Pattern {

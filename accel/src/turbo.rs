@@ -1,6 +1,7 @@
 //! Turbo: the guest's code run by the second translator, on the guest's own memory and
 //! thread, until something turns up that is QEMU's to do.
 
+use crate::code::{Code, PAGE};
 use crate::counters::COUNTERS;
 use crate::door;
 use crate::fault;
@@ -9,7 +10,6 @@ use crate::routing;
 use crate::translator::{Setup, Translator};
 use iotdec_wire::door::{Call, Context, Exit, KNOCK, Status};
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::BTreeSet;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, Once};
@@ -28,8 +28,8 @@ const PATIENCE: Duration = Duration::from_millis(10);
 const RETURN: u32 = 0x7e01;
 /// The same for a knock.
 const KNOCKED: u32 = 0x7e02;
-/// The size of a page, of the guest as of the host.
-const PAGE: u64 = 4096;
+/// The same for code that may not be executed.
+const NO_CODE: u32 = 0x7e03;
 
 /// `clone` (asm-generic/unistd.h), and its flag for a child in the same memory.
 const CLONE: u64 = 220;
@@ -53,11 +53,17 @@ static PROCESSOR: Mutex<Processor> = Mutex::new(Processor {
 });
 /// Every translator there ever was; a thread that ends leaves its own to the next.
 static THREADS: Mutex<Vec<&'static Thread>> = Mutex::new(Vec::new());
-/// Pages of which code was translated.
-static CODE: Mutex<BTreeSet<u64>> = Mutex::new(BTreeSet::new());
+/// What the guest's memory is. Taken before [`THREADS`] by who needs both.
+static CODE: Mutex<Code> = Mutex::new(Code::new());
+/// Whether the guest has told what it may execute.
+static KNOWS_EXECUTABLE: AtomicBool = AtomicBool::new(false);
+/// Whether everything is left to QEMU.
+static DECLINES: AtomicBool = AtomicBool::new(false);
+/// Whether a thread of this process watches the others.
+static WATCHES: AtomicBool = AtomicBool::new(false);
 /// Whether translated code gets the last touch.
 static FINISHES: AtomicBool = AtomicBool::new(true);
-/// Counted up when pages are taken out of [`CODE`].
+/// Counted up whenever something about [`CODE`] changes but for pages that come to it.
 static CHANGES: AtomicU64 = AtomicU64::new(0);
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -147,9 +153,13 @@ fn obtain() -> Option<&'static Thread> {
 /// # Safety
 /// The guest asked for it with this address, on this thread.
 pub unsafe fn run(context: *mut Context, return_address: u64) -> Status {
+    if DECLINES.load(Relaxed) {
+        return Status::Declined;
+    }
     let Some(thread) = obtain().filter(|thread| !thread.running.load(Relaxed)) else {
         return Status::Declined;
     };
+    survive_forks();
     watch();
     thread.entries.fetch_add(1, Relaxed);
     thread.context.set(context);
@@ -246,19 +256,23 @@ impl Thread {
             return svc(RETURN);
         }
         let here = (address & !(PAGE - 1), CHANGES.load(Relaxed));
-        let is_new = self.page.get() != here;
-        if is_new {
-            // A jump to nowhere ends in the next line.
+        if self.page.get() != here {
+            let mut code = lock(&CODE);
+            if KNOWS_EXECUTABLE.load(Relaxed) && !code.is_executable(address) {
+                return svc(NO_CODE);
+            }
+            // Before it is read: a change from here on makes this thread forget it.
+            code.translate(here.0);
+            drop(code);
+            // If there is no memory, that shows in the next line.
             self.note_fault(address);
         }
         let host = address.wrapping_add(door::guest_base()) as *const u32;
         // SAFETY: the guest is about to execute it; if that is impossible, it faults,
         // as it would have anyway.
         let word = unsafe { host.read_volatile() };
-        if is_new {
+        if self.page.replace(here) != here {
             self.note_fault(0);
-            lock(&CODE).insert(here.0);
-            self.page.set(here);
         }
         if word == KNOCK[0] && !address.is_multiple_of(PAGE - 4) {
             // SAFETY: on the same page.
@@ -280,6 +294,7 @@ impl Thread {
                 self.note_fault(pc - 4);
                 return Some(translator.x(0));
             }
+            NO_CODE => self.exit(Exit::Leave, pc - 4),
             _ if translator.x(8) == CLONE && translator.x(0) & CLONE_VM != 0 => {
                 // The child has these registers too, and goes its own way.
                 self.exit(Exit::Leave, pc - 4);
@@ -349,18 +364,9 @@ pub fn cleared() {
 
 /// Code in this range may be another from now on.
 pub fn code_changed(start: u64, length: u64) {
-    let end = start
-        .saturating_add(length)
-        .div_ceil(PAGE)
-        .saturating_mul(PAGE);
-    let pages: Vec<u64> = {
-        let mut code = lock(&CODE);
-        let pages = code.range(start & !(PAGE - 1)..end).copied().collect();
-        for page in &pages {
-            code.remove(page);
-        }
-        pages
-    };
+    // Held to the end: whoever translates this again does so after it was forgotten.
+    let mut code = lock(&CODE);
+    let pages = code.forget(start, length);
     if pages.is_empty() {
         return;
     }
@@ -372,29 +378,93 @@ pub fn code_changed(start: u64, length: u64) {
     }
 }
 
+/// Notes whether this range may be executed.
+pub fn set_executable(start: u64, length: u64, is_executable: bool) {
+    if is_executable {
+        KNOWS_EXECUTABLE.store(true, Relaxed);
+    }
+    lock(&CODE).set_executable(start, length, is_executable);
+    CHANGES.fetch_add(1, Relaxed);
+}
+
+/// Whether this address may be executed, as far as is known.
+pub fn is_executable(address: u64) -> bool {
+    lock(&CODE).is_executable(address)
+}
+
+/// Leaves everything to QEMU from now on, or no longer.
+pub fn decline(declines: bool) {
+    DECLINES.store(declines, Relaxed);
+    if declines {
+        for thread in lock(&THREADS).iter() {
+            thread.translator().stop();
+        }
+    }
+}
+
 /// Stops every thread that has been running for long.
 fn watch() {
-    static START: Once = Once::new();
-    START.call_once(|| {
-        // QEMU's threads handle the guest's signals; this is none of them.
-        let _ = fault::without_signals(|| {
-            std::thread::Builder::new()
-                .name("iotdec-pause".into())
-                .spawn(|| {
-                    let mut before = [0; MOST_THREADS];
-                    loop {
-                        std::thread::sleep(PATIENCE);
-                        for (thread, before) in lock(&THREADS).iter().zip(&mut before) {
-                            let entries = thread.entries.load(Relaxed);
-                            if std::mem::replace(before, entries) == entries
-                                && thread.running.load(Relaxed)
-                            {
-                                thread.translator().stop();
-                            }
+    if WATCHES.swap(true, Relaxed) {
+        return;
+    }
+    // QEMU's threads handle the guest's signals; this is none of them.
+    let _ = fault::without_signals(|| {
+        std::thread::Builder::new()
+            .name("iotdec-pause".into())
+            .spawn(|| {
+                let mut before = [0; MOST_THREADS];
+                loop {
+                    std::thread::sleep(PATIENCE);
+                    for (thread, before) in lock(&THREADS).iter().zip(&mut before) {
+                        let entries = thread.entries.load(Relaxed);
+                        if std::mem::replace(before, entries) == entries
+                            && thread.running.load(Relaxed)
+                        {
+                            thread.translator().stop();
                         }
                     }
-                })
-        });
+                }
+            })
+    });
+}
+
+/// What a thread that forks holds meanwhile.
+type Held = (
+    MutexGuard<'static, Code>,
+    MutexGuard<'static, Vec<&'static Thread>>,
+    MutexGuard<'static, Processor>,
+);
+
+thread_local! {
+    static HELD: RefCell<Option<Held>> = const { RefCell::new(None) };
+}
+
+/// Has the child of a fork find everything in order: no lock is held by a thread that
+/// did not come along, and no translator belongs to one.
+fn survive_forks() {
+    unsafe extern "C" fn prepare() {
+        let held = (lock(&CODE), lock(&THREADS), lock(&PROCESSOR));
+        HELD.set(Some(held));
+    }
+    unsafe extern "C" fn parent() {
+        HELD.take();
+    }
+    unsafe extern "C" fn child() {
+        WATCHES.store(false, Relaxed);
+        if let Some((_, threads, _)) = HELD.take() {
+            let own = CURRENT.get();
+            for thread in threads.iter().filter(|thread| !ptr::eq(**thread, own)) {
+                thread.running.store(false, Relaxed);
+                thread
+                    .taken
+                    .store(false, std::sync::atomic::Ordering::Release);
+            }
+        }
+    }
+    static ONCE: Once = Once::new();
+    // SAFETY: the handlers are functions of this plugin, which is never unloaded.
+    ONCE.call_once(|| unsafe {
+        libc::pthread_atfork(Some(prepare), Some(parent), Some(child));
     });
 }
 

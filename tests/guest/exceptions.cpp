@@ -1,6 +1,9 @@
 // C++ exceptions inside a library.
 #include "check.h"
 #include <cstdint>
+#include <ctime>
+#include <pthread.h>
+#include <unistd.h>
 #include <cstdlib>
 #include <stdexcept>
 #include <string>
@@ -103,4 +106,39 @@ extern "C" int through_callbacks() {
 
 extern "C" int through_the_caller() {
     throw std::runtime_error("nobody catches this");
+}
+
+// A thread that is cancelled unwinds like an exception: from where the signal found it.
+extern "C" int cancelled_threads() {
+    for (int how = 0; how < 2; how++) {
+        for (int i = 0; i < 5; i++) {
+            destroyed = 0;
+            static volatile bool running;
+            running = false;
+            pthread_t thread;
+            auto function = [](void* how) -> void* {
+                Guard guard;
+                struct timespec nap = {100, 0};
+                if (how != nullptr) {
+                    Guard inner;
+                    running = true;
+                    nanosleep(&nap, nullptr);
+                } else {
+                    running = true;
+                    for (;;)
+                        pthread_testcancel();
+                }
+                return nullptr;
+            };
+            CHECK(pthread_create(&thread, nullptr, function, reinterpret_cast<void*>(static_cast<intptr_t>(how))) == 0);
+            while (!running)
+                usleep(1000);
+            usleep(static_cast<useconds_t>(i) * 5000);
+            void* result;
+            CHECK(pthread_cancel(thread) == 0 && pthread_join(thread, &result) == 0);
+            CHECK(result == PTHREAD_CANCELED);
+            CHECK(destroyed == 1 + how);
+        }
+    }
+    return 0;
 }

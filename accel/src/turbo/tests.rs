@@ -1,6 +1,6 @@
 //! Pieces of code run on this process's own memory, as QEMU would have them run.
 
-use super::{code_changed, run};
+use super::{code_changed, run, set_executable};
 use bytemuck::Zeroable;
 use iotdec_wire::door::{Context, Exit, Status};
 use std::ptr;
@@ -26,6 +26,7 @@ impl Code {
         };
         assert_ne!(page, libc::MAP_FAILED);
         let code = Self(page.cast());
+        set_executable(code.address(), 4096, true);
         code.write(words);
         code
     }

@@ -17,7 +17,7 @@ pub const KNOCK: [u32; 2] = [0xd503_2e5f, 0xb900_0001];
 /// [`Call::magic`] of a call that is meant.
 pub const MAGIC: u32 = u32::from_le_bytes(*b"door");
 /// Counted up whenever a service, a status or a struct in this module changes.
-pub const VERSION: u64 = 1;
+pub const VERSION: u64 = 2;
 
 wire_enum! {
     /// What the accelerator does for the guest.
@@ -32,6 +32,9 @@ wire_enum! {
         Count = 3,
         /// Arguments: start, length. Translations of code in this range are forgotten.
         Forget = 4,
+        /// Arguments: start, length. This range may be executed; told of what was mapped
+        /// before the first call that the accelerator saw.
+        Executable = 5,
         /// Makes a library of the host known, of which the guest has a generated
         /// counterpart. Arguments: [`VERSION`] of the caller, address and length of the
         /// library's name ([`is_library_name`]), the fingerprint that both parts were

@@ -116,6 +116,9 @@ mod imp {
         if values[1] & features::TURBO == 0 {
             return Report::less(Mode::Native, "the accelerator has no second translator");
         }
+        if let Err(reason) = tell_executable() {
+            return Report::less(Mode::Native, reason);
+        }
         // SAFETY: it says that it has.
         unsafe { turbo::switch_on() };
         match selftest::run() {
@@ -125,6 +128,29 @@ mod imp {
                 Report::less(Mode::Native, reason)
             }
         }
+    }
+
+    /// Tells what may be executed of what is mapped already.
+    fn tell_executable() -> Result<(), String> {
+        let maps = std::fs::read_to_string("/proc/self/maps")
+            .map_err(|error| format!("/proc/self/maps: {error}"))?;
+        for line in maps.lines() {
+            // address perms offset device inode path (proc(5))
+            let mut fields = line.split(' ');
+            let (range, permissions) = (fields.next(), fields.next());
+            if !permissions.is_some_and(|letters| letters.contains('x')) {
+                continue;
+            }
+            let number = |digits| u64::from_str_radix(digits, 16).ok();
+            let range = range.and_then(|range| range.split_once('-'));
+            let range = range.and_then(|(start, end)| Some((number(start)?, number(end)?)));
+            let (start, end) = range.ok_or_else(|| format!("/proc/self/maps: {line}"))?;
+            let mut values = [start, end - start, 0, 0, 0, 0];
+            if door::knock(Service::Executable, &mut values) != Status::Done {
+                return Err("the accelerator does not take memory that is code".to_owned());
+            }
+        }
+        Ok(())
     }
 
     pub fn counters() -> Option<Counters> {

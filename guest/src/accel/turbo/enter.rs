@@ -37,6 +37,11 @@ pub fn contains(pc: u64) -> bool {
 // but the frame above it: a thread may leave that frame for good by `pthread_exit`, and
 // then ends with system calls made here. Hence only x19 is relied upon.
 //
+// Threads are cancelled by signals, and unwound from where those found them. What is
+// here while a call runs is described as its caller sees it (`.cfi_signal_frame`): all
+// registers are in the context that x19 points to, the stack pointer and the program
+// counter too, which is in column 96 (AADWARF64, 4.1: for that purpose).
+//
 // QEMU delivers signals between blocks of translated code, on the stack pointer that it
 // knows: that must be the function's. So the first thing after a knock, in the same
 // block, is to take it over.
@@ -93,6 +98,21 @@ core::arch::global_asm!(
     "    mrs x9, fpsr",
     "    str w9, [x19, #{fpsr}]",
     "    str wzr, [x19, #{nzcv}]",
+    "    .cfi_endproc",
+    // The frame of a call that runs.
+    "    .cfi_startproc",
+    "    .cfi_signal_frame",
+    "    .cfi_return_column 96",
+    // DW_CFA_def_cfa_expression of DW_OP_breg19 and DW_OP_deref; then DW_CFA_expression
+    // of DW_OP_breg19 for each register (DWARF 5, 6.4.2 and 7.7.1). Offsets are LEB128.
+    "    .cfi_escape 0x0f, 4, 0x83, ({sp} & 0x7f) | 0x80, {sp} >> 7, 0x06",
+    "    .cfi_escape 0x10, 96, 3, 0x83, ({pc} & 0x7f) | 0x80, {pc} >> 7",
+    "    .irp number, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30",
+    "    .cfi_escape 0x10, \\number, 3, 0x83, (({x} + 8 * \\number) & 0x7f) | 0x80, ({x} + 8 * \\number) >> 7",
+    "    .endr",
+    "    .irp number, 8,9,10,11,12,13,14,15",
+    "    .cfi_escape 0x10, 64 + \\number, 3, 0x83, (({v} + 16 * \\number) & 0x7f) | 0x80, ({v} + 16 * \\number) >> 7",
+    "    .endr",
     // Runs until the next exit.
     "1:  mov x0, x19",
     "    mov w1, #{run}",
@@ -136,6 +156,31 @@ core::arch::global_asm!(
     "    msr fpcr, x9",
     "    ldr w9, [x19, #{fpsr}]",
     "    msr fpsr, x9",
+    "    .cfi_endproc",
+    "    .cfi_startproc",
+    "    .cfi_def_cfa_offset 160",
+    "    .cfi_offset x29, -160",
+    "    .cfi_offset x30, -152",
+    "    .cfi_offset x19, -144",
+    "    .cfi_offset x20, -136",
+    "    .cfi_offset x21, -128",
+    "    .cfi_offset x22, -120",
+    "    .cfi_offset x23, -112",
+    "    .cfi_offset x24, -104",
+    "    .cfi_offset x25, -96",
+    "    .cfi_offset x26, -88",
+    "    .cfi_offset x27, -80",
+    "    .cfi_offset x28, -72",
+    "    .cfi_offset b8, -64",
+    "    .cfi_offset b9, -56",
+    "    .cfi_offset b10, -48",
+    "    .cfi_offset b11, -40",
+    "    .cfi_offset b12, -32",
+    "    .cfi_offset b13, -24",
+    "    .cfi_offset b14, -16",
+    "    .cfi_offset b15, -8",
+    // Unwinders look for the instruction before the one that is returned to.
+    "    nop",
     // Where the function returns to. It comes here without an exit if it has left turbo.
     "5:  ldp x19, x20, [sp, #16]",
     "    ldp x21, x22, [sp, #32]",
@@ -157,6 +202,7 @@ core::arch::global_asm!(
     x = const offset_of!(Context, x),
     sp = const offset_of!(Context, sp),
     pc = const offset_of!(Context, pc),
+    v = const offset_of!(Context, v),
     tpidr = const offset_of!(Context, tpidr),
     nzcv = const offset_of!(Context, nzcv),
     fpcr = const offset_of!(Context, fpcr),

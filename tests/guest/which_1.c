@@ -1,0 +1,2 @@
+// What reloaded() of code.c loads.
+int which(void) { return 1; }
