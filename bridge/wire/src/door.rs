@@ -32,8 +32,8 @@ wire_enum! {
         Count = 3,
         /// Arguments: start, length. Translations of code in this range are forgotten.
         Forget = 4,
-        /// Arguments: start, length. This range may be executed; told of what was mapped
-        /// before the first call that the accelerator saw.
+        /// Arguments: start, length. This range may be executed; told once of what no
+        /// system call of the program has mapped.
         Executable = 5,
         /// Makes a library of the host known, of which the guest has a generated
         /// counterpart. Arguments: [`VERSION`] of the caller, address and length of the
