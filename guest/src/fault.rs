@@ -25,11 +25,14 @@ unsafe extern "C" fn on_fault(signal: c_int, info: *mut libc::siginfo_t, context
     // SAFETY: the kernel fills both in for handlers with SA_SIGINFO.
     let (code, address, pc) = unsafe {
         let pc = program_counter(&*context.cast::<libc::ucontext_t>());
-        ((*info).si_code, (*info).si_addr() as usize, pc)
+        ((*info).si_code, (*info).si_addr() as u64, pc)
     };
     // Sent by a process if not positive (siginfo.h); then nothing is known of the code.
     if code > 0 {
-        let place = Place::of(accel::library_pc(pc));
+        let library_pc = accel::library_pc(pc);
+        // That of the instruction itself (SIGILL) is where it really is.
+        let address = if address == pc { library_pc } else { address };
+        let place = Place::of(library_pc);
         let name = match signal {
             libc::SIGSEGV => "SIGSEGV",
             libc::SIGBUS => "SIGBUS",

@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
 /// Unknown instructions in one call from which on QEMU alone is faster: each takes about
 /// as long as QEMU takes for 300 others (measured).
-const TOO_MANY: u64 = 5_000;
+const TOO_MANY: u64 = 4_000;
 /// Calls in a row with too many, after which turbo is given up.
 const PATIENCE: u32 = 8;
 

@@ -13,6 +13,12 @@ type Create = unsafe extern "C" fn(
     *mut c_void,
 ) -> c_int;
 
+unsafe extern "C" {
+    fn pthread_setcancelstate(state: c_int, old: *mut c_int) -> c_int;
+}
+/// pthread.h of glibc.
+const PTHREAD_CANCEL_DISABLE: c_int = 1;
+
 /// What a thread was to run.
 struct Start {
     function: enter::Function,
@@ -70,7 +76,12 @@ unsafe extern "C-unwind" fn begin(start: *mut c_void) -> *mut c_void {
     CURRENT.set(context);
     // SAFETY: turbo is on; the lease keeps the context. Calling the function is what
     // whoever created the thread wants.
-    let result = unsafe { enter::iotdec_turbo_enter(context, function, argument) };
+    let result = unsafe {
+        (*context).stepped = 0;
+        enter::iotdec_turbo_enter(context, function, argument)
+    };
+    // SAFETY: takes any state. What follows is not to be interrupted for good.
+    unsafe { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, ptr::null_mut()) };
     CURRENT.set(ptr::null_mut());
     drop(std::mem::ManuallyDrop::into_inner(lease));
     result
