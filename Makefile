@@ -6,7 +6,7 @@ export FILE
 CLIPS ?= $(wildcard samples/*.264 samples/*.265)
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 26
 
 setup: ## install and fetch what is needed (does nothing when all is there)
 	@setup/setup.sh
@@ -29,10 +29,13 @@ check: setup ## build, and run every test
 bench: build ## measure decoding speed on the samples
 	@setup/devenv build/cli/iotdec bench $(CLIPS)
 
+bench-accelerator: build ## measure what the accelerator brings, write it into docs/accelerator.md
+	@setup/bench-accelerator.sh
+
 conformance: build ## decode every test vector, write docs/conformance.md
 	@setup/conformance.sh
 
 clean: ## remove what was built; set-up's .deps stays
 	rm -rf build target
 
-.PHONY: help setup sysroot-avcodec wheels build play check bench conformance clean
+.PHONY: help setup sysroot-avcodec wheels build play check bench bench-accelerator conformance clean
