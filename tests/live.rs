@@ -15,6 +15,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Frames a second.
 const RATE: u64 = 30;
 const FRAME: gst::ClockTime = gst::ClockTime::from_nseconds(1_000_000_000 / RATE);
+/// Frames of two seconds.
+const SOME: usize = 60;
 /// No frame for so long is a picture that stands still.
 const STANDSTILL: Duration = Duration::from_secs(3);
 
@@ -54,7 +56,10 @@ struct Latencies(Arc<Mutex<Measuring>>);
 #[derive(Debug, Default)]
 struct Measuring {
     arrived: HashMap<gst::ClockTime, Instant>,
+    newest: Option<gst::ClockTime>,
     taken: Vec<Duration>,
+    /// Whether pictures left before the next packet came.
+    at_once: Vec<bool>,
     last: Option<Instant>,
     longest_gap: Duration,
     damaged: bool,
@@ -68,6 +73,7 @@ impl Latencies {
         probe(decoder, "sink", move |pts, _| {
             let mut measuring = measuring.lock().expect("never poisoned");
             measuring.arrived.insert(pts, Instant::now());
+            measuring.newest = Some(pts);
         });
         let measuring = latencies.0.clone();
         probe(decoder, "src", move |pts, damaged| {
@@ -75,6 +81,8 @@ impl Latencies {
             let mut measuring = measuring.lock().expect("never poisoned");
             let arrived = measuring.arrived.remove(&pts);
             measuring.taken.extend(arrived.map(|then| now - then));
+            let is_newest = measuring.newest == Some(pts);
+            measuring.at_once.push(is_newest);
             let gap = measuring.last.replace(now).map(|last| now - last);
             measuring.longest_gap = measuring.longest_gap.max(gap.unwrap_or_default());
             measuring.recoveries += usize::from(measuring.damaged && !damaged);
@@ -91,6 +99,13 @@ impl Latencies {
         let mut taken = self.0.lock().expect("never poisoned").taken.clone();
         taken.sort_unstable();
         taken[taken.len() / 2]
+    }
+
+    /// Of the last [`SOME`] pictures, how many waited for no later packet.
+    fn at_once(&self) -> usize {
+        let measuring = self.0.lock().expect("never poisoned");
+        let last = measuring.at_once.iter().rev().take(SOME);
+        last.filter(|at_once| **at_once).count()
     }
 
     /// How often a whole frame followed a damaged one.
@@ -138,8 +153,13 @@ fn a_live_frame_is_out_as_soon_as_it_is_decoded() {
     let latencies = Latencies::of(&decoder);
     receiver.play();
     let camera = camera(port, "");
-    let came = until(LIMIT, || (latencies.frames() >= 90).then_some(()));
-    assert!(came.is_some(), "{} frames", latencies.frames());
+    // A decoder that waits for later frames gives out none before the next packet comes,
+    // however fast it is. Where much else runs it may be late for another reason, but not
+    // for ever.
+    let at_once = until(LIMIT, || {
+        let at_once = latencies.at_once();
+        (latencies.frames() >= 90 && at_once > SOME * 3 / 4).then_some(at_once)
+    });
 
     let before = decoder.static_pad("sink").and_then(|pad| pad.peer());
     let (live, before) = reported(&before.expect("it is linked"));
@@ -152,12 +172,13 @@ fn a_live_frame_is_out_as_soon_as_it_is_decoded() {
     assert!(end.errors.is_empty(), "{:?}", end.errors);
 
     let decode = Duration::from_micros(stats.get::<u32>("decode-us-p50").expect("a time").into());
-    let median = latencies.median();
-    println!("latency: median {median:?}, of which decoding {decode:?}; reported {added}");
-    assert!(
-        median <= decode + Duration::from(FRAME) / 2,
-        "{median:?} from packet to picture, of which decoding takes {decode:?}"
+    let (median, frames) = (latencies.median(), latencies.frames());
+    let told = format!(
+        "{median:?} from packet to picture, of which decoding takes {decode:?}; {at_once:?} of \
+         {SOME} before the next packet, {frames} in all; reported {added}"
     );
+    println!("{told}");
+    assert!(at_once.is_some(), "{told}");
     assert_eq!(added.mseconds(), FRAME.mseconds(), "one frame is reported");
 }
 
