@@ -12,19 +12,20 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(60);
-/// Frames a second.
+/// Frames a second; so few where it is measured how long each takes, so that a machine with
+/// much else to do can follow.
 const RATE: u64 = 30;
-const FRAME: gst::ClockTime = gst::ClockTime::from_nseconds(1_000_000_000 / RATE);
-/// Frames of two seconds.
-const SOME: usize = 60;
+const SLOW: u64 = 10;
+/// Frames that are looked at then.
+const SOME: usize = 30;
 /// No frame for so long is a picture that stands still.
 const STANDSTILL: Duration = Duration::from_secs(3);
 
 /// What a camera sends: no key frame but the first, until one is asked for.
-fn camera(port: i32, network: &str) -> Playing {
+fn camera(port: i32, rate: u64, network: &str) -> Playing {
     let description = format!(
         "videotestsrc is-live=true pattern=smpte horizontal-speed=4 \
-         ! video/x-raw,format=I420,width=320,height=240,framerate={RATE}/1 \
+         ! video/x-raw,format=I420,width=320,height=240,framerate={rate}/1 \
          ! x264enc name=encoder tune=zerolatency sliced-threads=false bitrate=500 \
            key-int-max=100000 \
          ! video/x-h264,profile=high ! rtph264pay config-interval=-1 ! {network} \
@@ -152,13 +153,13 @@ fn a_live_frame_is_out_as_soon_as_it_is_decoded() {
     let decoder = receiver.element("decoder");
     let latencies = Latencies::of(&decoder);
     receiver.play();
-    let camera = camera(port, "");
+    let camera = camera(port, SLOW, "");
     // A decoder that waits for later frames gives out none before the next packet comes,
     // however fast it is. Where much else runs it may be late for another reason, but not
     // for ever.
     let at_once = until(LIMIT, || {
         let at_once = latencies.at_once();
-        (latencies.frames() >= 90 && at_once > SOME * 3 / 4).then_some(at_once)
+        (latencies.frames() > 2 * SOME && at_once > SOME * 3 / 4).then_some(at_once)
     });
 
     let before = decoder.static_pad("sink").and_then(|pad| pad.peer());
@@ -179,7 +180,8 @@ fn a_live_frame_is_out_as_soon_as_it_is_decoded() {
     );
     println!("{told}");
     assert!(at_once.is_some(), "{told}");
-    assert_eq!(added.mseconds(), FRAME.mseconds(), "one frame is reported");
+    let frame = gst::ClockTime::SECOND / SLOW;
+    assert_eq!(added.mseconds(), frame.mseconds(), "one frame is reported");
 }
 
 /// Relays the decoder's wish for a key frame to the camera, as RTCP does.
@@ -214,6 +216,7 @@ fn a_lossy_network_does_not_stop_it() {
     receiver.play();
     let camera = camera(
         port,
+        RATE,
         "netsim drop-probability=0.02 delay-probability=0.2 min-delay=1 max-delay=30 !",
     );
     let requests = relay_key_unit_requests(&receiver, &camera);
