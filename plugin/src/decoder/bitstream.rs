@@ -95,6 +95,12 @@ impl Bitstream {
         self.nal.is_none()
     }
 
+    /// Whether a packet can end within a NAL unit.
+    pub(super) fn has_lengths(&self) -> bool {
+        let framing = self.nal.as_ref().map(|nal| nal.framing);
+        matches!(framing, Some(Framing::Lengths(_)))
+    }
+
     /// Whether a packet can be taken apart to its end.
     pub(super) fn is_whole(&self, packet: &[u8]) -> bool {
         let Some(nal) = &self.nal else { return true };

@@ -18,17 +18,22 @@ impl ForeignDecoder {
         if buffer.flags().contains(gst::BufferFlags::CORRUPTED) {
             frame.set_flags(VideoCodecFrameFlags::CORRUPTED);
         }
-        // One that cannot be mapped is an error later.
-        let is_whole = buffer
-            .map_readable()
-            .is_ok_and(|map| lock(&self.input).bitstream.is_whole(&map));
-        if is_whole {
+        if !self.is_cut(&buffer) {
             return Ok(gst::FlowSuccess::Ok);
         }
         frame.set_flags(VideoCodecFrameFlags::CORRUPTED);
         self.ask_for_key_frame(frame);
         let number = frame.system_frame_number();
         self.count_error(number, "the lengths of its NAL units exceed it")
+    }
+
+    /// Whether a packet ends within a NAL unit. One that cannot be mapped is an error later.
+    fn is_cut(&self, buffer: &gst::Buffer) -> bool {
+        let bitstream = &lock(&self.input).bitstream;
+        bitstream.has_lengths()
+            && buffer
+                .map_readable()
+                .is_ok_and(|map| !bitstream.is_whole(&map))
     }
 
     /// The decoder complained about a packet. What it made of it all the same comes
