@@ -33,6 +33,7 @@ pub use feed::{FeedError, Feeder, Packet};
 pub use iotdec_wire::msg::{
     Acceleration, MAX_CODEC_DATA, PacketDone, StreamHead, done_flags, packet_flags, stream_flags,
 };
+pub use iotdec_wire::order::is_before;
 pub use iotdec_wire::picture::{
     Colour, Light, MAX_PLANES, Picture, PixelFormat, Plane, Rect, scan,
 };

@@ -5,6 +5,7 @@ use crate::mapping::Mapping;
 use crate::socket::Socket;
 use iotdec_wire::layout::{Control, Identity, RingSizes};
 use iotdec_wire::msg::Event;
+use iotdec_wire::order::is_before;
 use iotdec_wire::ring::{Consumer, Producer, PushError};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -140,23 +141,5 @@ impl Session {
                 Err(PushError::TooLong | PushError::Corrupt(_)) => return Err(Gone),
             }
         }
-    }
-}
-
-/// Compares counters that wrap.
-pub fn is_before(earlier: u32, later: u32) -> bool {
-    (later.wrapping_sub(earlier) as i32) > 0
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_before;
-
-    #[test]
-    fn epochs_wrap() {
-        assert!(is_before(0, 1));
-        assert!(is_before(u32::MAX, 0));
-        assert!(!is_before(1, 1));
-        assert!(!is_before(2, 1));
     }
 }

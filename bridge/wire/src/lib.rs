@@ -26,6 +26,7 @@ pub mod doorbell;
 mod futex;
 pub mod layout;
 pub mod msg;
+pub mod order;
 pub mod picture;
 pub mod ring;
 pub mod slots;

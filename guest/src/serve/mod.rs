@@ -4,7 +4,7 @@ use crate::accel;
 use crate::args::Args;
 use crate::decoder::{self, DecodeError, Decoded, Decoder, Frame, Options, Output, Packet, Stream};
 use crate::packets::Assembler;
-use crate::session::{Commands, Gone, PATIENCE, Session, is_before};
+use crate::session::{Commands, Gone, PATIENCE, Session};
 use crate::slots::Lease;
 use crate::slots::shared::SharedSlots;
 use crate::socket::{Received, Socket};
@@ -13,6 +13,7 @@ use iotdec_wire::msg::{
     Command, Drain, Event, FrameRecord, Greeting, GreetingHead, Hello, MAX_GREETING, PacketDone,
     PacketHead, Refusal, StreamHead, done_flags, frame_flags, packet_flags,
 };
+use iotdec_wire::order::is_before;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};

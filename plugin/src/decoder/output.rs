@@ -3,13 +3,13 @@
 use super::allocation::Downstream;
 use super::imp::{ForeignDecoder, lock};
 use super::picture::{self, Shape};
-use super::timing::{Timing, frame_duration, is_before};
+use super::timing::{Timing, frame_duration};
 use crate::CAT;
 use gst::subclass::prelude::*;
 use gst_video::prelude::*;
 use gst_video::video_codec_state::{Readable, VideoCodecState};
 use gst_video::{VideoCodecFrame, VideoCodecFrameFlags, VideoInfo};
-use iotdec_bridge::{Event, Frame, PacketDone, Picture, Worker, done_flags};
+use iotdec_bridge::{Event, Frame, PacketDone, Picture, Worker, done_flags, is_before};
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};

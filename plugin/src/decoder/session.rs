@@ -9,6 +9,7 @@ use gst_video::{VideoCodecFrame, VideoCodecFrameFlags};
 use iotdec_bridge::supervisor::LogSink;
 use iotdec_bridge::{
     Feeder, Launch, Loss, Obstacle, Receiver, Report, SlotPolicy, StartError, StartProblem, Worker,
+    is_before,
 };
 use std::sync::Arc;
 use std::time::Instant;
@@ -163,8 +164,7 @@ impl ForeignDecoder {
         let output = lock(&self.output);
         // A frame that waits for its turn comes by itself.
         let last_sent = input.last_sent;
-        let was_sent =
-            |number: u32| last_sent.is_some_and(|last| last.wrapping_sub(number) <= u32::MAX / 2);
+        let was_sent = |number: u32| last_sent.is_some_and(|last| !is_before(last, number));
         let frames = pending.into_iter();
         let frames = frames.filter(|frame| was_sent(frame.system_frame_number()));
         // The first that was not decoded may be what the worker died of.
