@@ -120,7 +120,7 @@ fn serve(service: Service, values: &mut [u64; 6]) -> Status {
             // the guest's own would.
             unsafe { host::<Counters>(values[0]).write(COUNTERS.read()) };
         }
-        Service::Executable => turbo::set_executable(values[0], values[1], true),
+        Service::Executable => turbo::tell_executable(values[0], values[1]),
         Service::Forget => turbo::code_changed(values[0], values[1]),
         Service::Run => unreachable!("needs the call's address"),
         Service::Open => return library::open(values),

@@ -378,11 +378,14 @@ pub fn code_changed(start: u64, length: u64) {
     }
 }
 
+/// The guest tells what it may execute, by which alone everything is known.
+pub fn tell_executable(start: u64, length: u64) {
+    set_executable(start, length, true);
+    KNOWS_EXECUTABLE.store(true, Relaxed);
+}
+
 /// Notes whether this range may be executed.
 pub fn set_executable(start: u64, length: u64, is_executable: bool) {
-    if is_executable {
-        KNOWS_EXECUTABLE.store(true, Relaxed);
-    }
     lock(&CODE).set_executable(start, length, is_executable);
     CHANGES.fetch_add(1, Relaxed);
 }
