@@ -8,33 +8,62 @@ use iced_x86::{
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Leaves out what nobody reads. `None` if somebody reads the overflow flag where it is
-/// not to be read.
+/// not to be read. `flags` are the slots that the guest's flags are packed into, and
+/// `may_read_flags` tells whether the guest's code at an address needs them.
 pub fn backwards(
     code: &mut [Instruction],
     without_overflow: &BTreeSet<u64>,
+    flags: &BTreeSet<Slot>,
+    may_read_flags: &dyn Fn(u64) -> bool,
     info: &mut InstructionInfoFactory,
 ) -> Option<()> {
+    let range = code.first()?.ip()..code.last()?.next_ip();
+    // Before each of the instructions that are behind the one that is looked at.
+    let mut known = BTreeMap::<u64, Dead>::new();
     let mut dead = Dead::default();
-    for instruction in code.iter_mut().rev() {
-        if instruction.flow_control() != FlowControl::Next {
-            dead = Dead::default();
-            continue;
+    for index in (0..code.len()).rev() {
+        let instruction = code[index];
+        let target = (instruction.op0_kind() == OpKind::NearBranch64)
+            .then(|| instruction.near_branch_target());
+        let taken = || match target {
+            Some(target) if range.contains(&target) => {
+                known.get(&target).cloned().unwrap_or_default()
+            }
+            Some(_) => {
+                // The address is put into the state just before.
+                let mut above = code[..index].iter().rev().take(2);
+                let pc = above.find(|i| i.code() == Code::Mov_r64_imm64);
+                let needs_flags = pc.is_none_or(|pc| may_read_flags(pc.immediate64()));
+                Dead::at_exit(flags.iter().filter(|_| !needs_flags))
+            }
+            None => Dead::default(),
+        };
+        match instruction.flow_control() {
+            FlowControl::Next => {
+                if without_overflow.contains(&instruction.ip()) && dead.flags & RflagsBits::OF == 0
+                {
+                    return None;
+                }
+                if dead.covers(&instruction, info) {
+                    code[index] = nothing();
+                    code[index].set_ip(instruction.ip());
+                }
+                dead.precede(&code[index], info);
+            }
+            FlowControl::UnconditionalBranch => dead = taken(),
+            FlowControl::ConditionalBranch => {
+                dead.meet(&taken());
+                dead.flags &= !instruction.rflags_read();
+            }
+            _ => dead = Dead::default(),
         }
-        if without_overflow.contains(&instruction.ip()) && dead.flags & RflagsBits::OF == 0 {
-            return None;
-        }
-        if dead.covers(instruction, info) {
-            let ip = instruction.ip();
-            *instruction = nothing();
-            instruction.set_ip(ip);
-        }
-        dead.precede(instruction, info);
+        known.insert(instruction.ip(), dead.clone());
     }
     Some(())
 }
 
 /// What is overwritten before it is read, at one point of the code; all else may be read.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Dead {
     /// Registers, in full.
     registers: BTreeSet<Register>,
@@ -42,9 +71,51 @@ struct Dead {
     flags: u32,
     /// Slots and their sizes.
     slots: BTreeMap<Slot, usize>,
+    /// If known, what may be read of the stack, as offsets and sizes: nothing else.
+    stack: Option<BTreeSet<(u64, u64)>>,
+}
+
+/// Whether two places overlap, given as offsets and sizes.
+fn overlap((a, a_size): (u64, u64), (b, b_size): (u64, u64)) -> bool {
+    (b.wrapping_sub(a) as i64) < a_size as i64 && (a.wrapping_sub(b) as i64) < b_size as i64
 }
 
 impl Dead {
+    /// Where the block is left: the next one finds nothing on the stack, and overwrites
+    /// these slots.
+    fn at_exit<'a>(slots: impl Iterator<Item = &'a Slot>) -> Self {
+        Self {
+            slots: slots.map(|slot| (*slot, 4)).collect(),
+            stack: Some(BTreeSet::new()),
+            ..Self::default()
+        }
+    }
+
+    /// Goes to where this or `other` comes next.
+    fn meet(&mut self, other: &Self) {
+        self.registers
+            .retain(|register| other.registers.contains(register));
+        self.flags &= other.flags;
+        self.slots.retain(|slot, size| {
+            let theirs = other.slots.get(slot);
+            *size = theirs.map_or(0, |theirs| *size.min(&mut theirs.clone()));
+            theirs.is_some()
+        });
+        self.stack = match (self.stack.take(), &other.stack) {
+            (Some(ours), Some(theirs)) => Some(&ours | theirs),
+            _ => None,
+        };
+    }
+
+    /// Whether a store of so many bytes to a slot is for nothing.
+    fn is_dead(&self, slot: Slot, size: usize) -> bool {
+        let (base, at) = slot;
+        let is_unread =
+            |stack: &BTreeSet<_>| !stack.iter().any(|it| overlap((at, size as u64), *it));
+        self.slots.get(&slot) >= Some(&size)
+            || base == Register::RSP && self.stack.as_ref().is_some_and(is_unread)
+    }
+
     /// Whether all that the instruction does is to write what is dead.
     fn covers(&self, instruction: &Instruction, info: &mut InstructionInfoFactory) -> bool {
         let writes_slot = is_store(instruction) && slot(instruction).is_some();
@@ -63,8 +134,8 @@ impl Dead {
             return false;
         }
         let slot_is_dead = !writes_slot
-            || slot(instruction).and_then(|slot| self.slots.get(&slot))
-                >= Some(&instruction.op1_register().size());
+            || slot(instruction)
+                .is_some_and(|slot| self.is_dead(slot, instruction.op1_register().size()));
         let info = info.info(instruction);
         let mut written = info
             .used_registers()
@@ -92,7 +163,14 @@ impl Dead {
         if is_store(instruction)
             && let Some(slot) = slot(instruction)
         {
-            self.slots.insert(slot, instruction.op1_register().size());
+            let size = instruction.op1_register().size();
+            self.slots.insert(slot, size);
+            let is_covered = |it: &(u64, u64)| *it == (slot.1, size as u64);
+            if slot.0 == Register::RSP
+                && let Some(stack) = &mut self.stack
+            {
+                stack.retain(|it| !is_covered(it));
+            }
         }
         for used in info.used_registers() {
             let full = used.register().full_register();
@@ -102,6 +180,7 @@ impl Dead {
             }
             if writes(used.access()) {
                 self.slots.retain(|(base, _), _| *base != full);
+                self.stack = self.stack.take().filter(|_| full != Register::RSP);
             }
         }
         self.flags &= !instruction.rflags_read();
@@ -120,13 +199,17 @@ impl Dead {
         }
         if memory.index() != Register::None || !is_frame(memory.base()) {
             self.slots.clear();
+            self.stack = None;
             return;
         }
-        let (start, size) = (memory.displacement(), memory.memory_size().size() as u64);
-        self.slots.retain(|(base, at), length| {
-            *base != memory.base()
-                || at.wrapping_sub(start) as i64 >= size as i64
-                || start.wrapping_sub(*at) as i64 >= *length as i64
+        let place = (memory.displacement(), memory.memory_size().size() as u64);
+        self.slots.retain(|(base, at), size| {
+            *base != memory.base() || !overlap((*at, *size as u64), place)
         });
+        if memory.base() == Register::RSP
+            && let Some(stack) = &mut self.stack
+        {
+            stack.insert(place);
+        }
     }
 }

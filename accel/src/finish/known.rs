@@ -11,15 +11,15 @@ use std::collections::{BTreeMap, BTreeSet};
 const OVERFLOW: u8 = 0x81;
 
 /// Leaves out loads, and unpacking of flags. Returns where that is right only if nobody
-/// reads the overflow flag.
+/// reads the overflow flag, and the slots that flags are packed into.
 pub fn forwards(
     code: &mut [Instruction],
     joins: &Joins,
     keep_flags: bool,
     info: &mut InstructionInfoFactory,
-) -> BTreeSet<u64> {
+) -> (BTreeSet<u64>, BTreeSet<Slot>) {
     let mut known = Known::default();
-    let mut without_overflow = BTreeSet::new();
+    let (mut without_overflow, mut flags) = (BTreeSet::new(), BTreeSet::new());
     for index in 0..code.len() {
         let (instruction, next) = (code[index], code.get(index + 1).copied());
         match joins.get(&instruction.ip()) {
@@ -45,8 +45,9 @@ pub fn forwards(
         if is_load(&instruction) && is_nothing(&code[index]) {
             known.unpack(&instruction);
         }
+        flags.extend(known.stored.keys());
     }
-    without_overflow
+    (without_overflow, flags)
 }
 
 /// What registers and slots hold, at one point of the code.

@@ -11,9 +11,12 @@
 //! * unpacking the flags is left out where they are still what was packed.
 //!
 //! Backwards: instructions whose results are overwritten before anything reads them are
-//! left out.
+//! left out. So are the guest's flags at the end of a block, if the guest's code there
+//! sets them before it reads them: whoever looks at them in between, such as a signal
+//! handler, sees older ones.
 
 mod dead;
+mod guest;
 mod known;
 #[cfg(test)]
 mod tests;
@@ -27,8 +30,9 @@ use known::forwards;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-/// Finishes the code of one block, which runs at address `ip`.
-pub fn finish(code: &mut [u8], ip: u64) {
+/// Finishes the code of one block, which runs at address `ip`. `read` gives words of the
+/// guest's code, and `None` where it is not known.
+pub fn finish(code: &mut [u8], ip: u64, read: &dyn Fn(u64) -> Option<u32>) {
     let decoder = Decoder::with_ip(64, code, ip, DecoderOptions::NONE);
     let before: Vec<Instruction> = decoder.into_iter().collect();
     if before.iter().any(Instruction::is_invalid) {
@@ -40,8 +44,15 @@ pub fn finish(code: &mut [u8], ip: u64) {
     // the packed flags after it makes room.
     let changed = [true, false].into_iter().find_map(|keep_flags| {
         let mut after = before.clone();
-        let without_overflow = forwards(&mut after, &joins, keep_flags, &mut info);
-        backwards(&mut after, &without_overflow, &mut info)?;
+        let (without_overflow, flags) = forwards(&mut after, &joins, keep_flags, &mut info);
+        let may_read_flags = |pc| guest::may_read_flags(pc, read);
+        backwards(
+            &mut after,
+            &without_overflow,
+            &flags,
+            &may_read_flags,
+            &mut info,
+        )?;
         changes(ip, &before, &after, &joins)
     });
     for (place, bytes) in changed.into_iter().flatten() {

@@ -164,7 +164,7 @@ fn finished_code_does_the_same() {
             }
             let code = a.assemble(0).unwrap();
             let mut finished = code.clone();
-            finish(&mut finished, 0);
+            finish(&mut finished, 0, &|_| None);
             shorter += usize::from(finished != code);
 
             let mut state = [0; SIZE];
@@ -212,7 +212,7 @@ fn flags_that_are_used_at_once_are_not_packed() {
     })();
     emitted.unwrap();
     let mut code = a.assemble(0).unwrap();
-    finish(&mut code, 0);
+    finish(&mut code, 0, &|_| None);
     let text = list(&code);
     assert_eq!(text.matches("sahf").count(), 0, "{text}");
     assert_eq!(
@@ -247,7 +247,7 @@ fn an_access_that_may_fault_loses_the_flags() {
     })();
     emitted.unwrap();
     let mut code = a.assemble(0).unwrap();
-    finish(&mut code, 0);
+    finish(&mut code, 0, &|_| None);
     let text = list(&code);
     assert_eq!(text.matches("sahf").count(), 1, "{text}");
     assert_eq!(
@@ -255,6 +255,67 @@ fn an_access_that_may_fault_loses_the_flags() {
         1,
         "eax still holds it: {text}"
     );
+}
+
+/// The end of a block that compares and branches: each way may go on in another block.
+fn branch_to(pc: [u64; 2]) -> Vec<u8> {
+    let mut a = CodeAssembler::new(64).unwrap();
+    let emitted: Result<(), IcedError> = (|| {
+        a.mov(qword_ptr(rsp + STACK), rcx)?;
+        a.xor(eax, eax)?;
+        a.cmp(r10d, 0xff)?;
+        a.cmc()?;
+        a.lahf()?;
+        a.seto(al)?;
+        a.mov(dword_ptr(r15 + FLAGS), eax)?;
+        a.mov(eax, dword_ptr(r15 + FLAGS))?;
+        a.sahf()?;
+        let mut other = a.create_label();
+        a.jne(other)?;
+        for (index, pc) in pc.into_iter().enumerate() {
+            if index == 1 {
+                a.set_label(&mut other)?;
+            }
+            a.cmp(dword_ptr(r15 + 0x318), 0)?;
+            for way in 0..2 {
+                a.mov(rax, pc)?;
+                a.mov(qword_ptr(r15 + 0x100), rax)?;
+                if way == 0 {
+                    a.je(0x10_0000)?;
+                } else {
+                    a.jmp(0x10_0000)?;
+                }
+            }
+        }
+        Ok(())
+    })();
+    emitted.unwrap();
+    let mut code = a.assemble(0).unwrap();
+    // `cmp w0, #1` at one address, `cset w0, eq` at another.
+    let guest = |pc| {
+        [(0x5500000000, 0x7100_041f), (0x5500000100, 0x1a9f_17e0)]
+            .into_iter()
+            .find_map(|(at, word)| (at == pc).then_some(word))
+    };
+    finish(&mut code, 0, &guest);
+    code
+}
+
+/// Flags at the end of a block are left out if no way reads them.
+#[test]
+fn flags_that_the_guest_sets_again_are_not_packed() {
+    let (sets, reads, unknown) = (0x5500000000, 0x5500000100, 0x5500000200);
+    for (pc, packed) in [
+        ([sets, sets], false),
+        ([sets, reads], true),
+        ([reads, sets], true),
+        ([sets, unknown], true),
+    ] {
+        let text = list(&branch_to(pc));
+        assert_eq!(text.contains("lahf"), packed, "{pc:x?}: {text}");
+        assert!(!text.contains("sahf"), "{text}");
+        assert!(!text.contains("[rsp"), "nobody reads the stack: {text}");
+    }
 }
 
 fn list(code: &[u8]) -> String {
