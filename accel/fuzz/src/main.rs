@@ -74,10 +74,11 @@ fn run() -> Result<bool, String> {
             _ => return Err(USAGE.into()),
         }
     }
+    let campaign = Campaign::new(plan).map_err(|error| error.to_string())?;
+    // The accelerator takes signal handlers from now on for the library's, beside which it
+    // does not work.
     turbo::open()?;
-    let summary = Campaign::new(plan)
-        .map_err(|error| error.to_string())?
-        .run();
+    let summary = campaign.run();
     print!("{}", summary.text());
     if let Some(path) = json {
         let text = serde_json::to_string(&summary).map_err(|error| error.to_string())?;
