@@ -45,6 +45,8 @@ if setup/devenv sh -c '[ -n "$IOTDEC_ACCEL" ]'; then
         check "bit-exactness, accel=$mode" env IOTDEC_ACCEL_MODE="$mode" setup/devenv \
             setup/cargo test "${others[@]}" --no-fail-fast "${bit_exact[@]/#/--test=}"
     done
+    check "bit-exactness, 2 threads" env IOTDEC_TEST_THREADS=2 setup/devenv \
+        setup/cargo test "${others[@]}" --no-fail-fast "${bit_exact[@]/#/--test=}"
     for mode in native turbo; do
         check "guest tests, $mode" setup/devenv sh -c \
             "QEMU_PLUGIN=\$IOTDEC_ACCEL IOTDEC_GUEST_ACCEL=$mode setup/cargo-guest test -p iotdec-worker native::"

@@ -39,6 +39,12 @@ pub fn variable_or_advice(variable: &str) -> PathBuf {
     value.into()
 }
 
+/// Threads that decoders called `decoder` are to have, if IOTDEC_TEST_THREADS says so.
+pub fn decoder_threads() -> Option<u32> {
+    let value = env::var("IOTDEC_TEST_THREADS").ok()?;
+    Some(value.parse().expect("IOTDEC_TEST_THREADS is a number"))
+}
+
 /// The root of this source tree.
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

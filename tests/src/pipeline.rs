@@ -103,6 +103,12 @@ impl Playing {
             .expect("more than one element");
         // Errors that come while it stops count too.
         pipeline.set_auto_flush_bus(false);
+        if let Some(threads) = environment::decoder_threads()
+            && let Some(decoder) = pipeline.by_name("decoder")
+            && decoder.has_property("threads")
+        {
+            decoder.set_property("threads", threads);
+        }
         Self {
             pipeline,
             deadline: Instant::now() + limit,
