@@ -7,7 +7,7 @@ passed=0
 failed=()
 # Where nobody watches, a hang must not take all the time there is.
 limit=()
-[ -t 1 ] || limit=(timeout --kill-after=30 1800)
+[ -t 1 ] || limit=(timeout --kill-after=30 2700)
 
 # check WHAT COMMAND...
 check() {

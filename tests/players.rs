@@ -174,7 +174,7 @@ fn plays_to_the_end(row: &str, clip: &Clip, program: &str, arguments: &[&str]) {
     let mut player = plays(row, clip, program, arguments);
     let status = process::until(LIMIT, || player.end());
     let status = status.unwrap_or_else(|| panic!("{row}: it does not end"));
-    assert!(status.success(), "{row}: {status}");
+    assert!(status.success(), "{row}: {status}: {}", clip.log());
     drop(player);
     process::assert_no_children();
 }

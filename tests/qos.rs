@@ -30,7 +30,7 @@ fn noise(directory: &Path, frames: u32, rate: u32) -> PathBuf {
     let file = directory.join(format!("noise-{frames}.mp4"));
     let description = format!(
         "videotestsrc num-buffers={frames} pattern=snow \
-         ! video/x-raw,format=I420,width=480,height=320,framerate={rate}/1 \
+         ! video/x-raw,format=I420,width=720,height=480,framerate={rate}/1 \
          ! x264enc bframes=2 b-adapt=false key-int-max=24 speed-preset=ultrafast pass=quant \
          quantizer=30 ! video/x-h264,profile=main ! h264parse ! qtmux \
          ! filesink location=\"{}\"",

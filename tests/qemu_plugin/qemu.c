@@ -58,6 +58,11 @@ void qemu_plugin_register_vcpu_syscall_cb(uint64_t id, void (*callback)(void)) {
 }
 #endif
 
+void qemu_plugin_register_vcpu_syscall_ret_cb(uint64_t id, void (*callback)(void)) {
+    if (id != 7) die("not the plugin's id");
+    on_syscall = callback;
+}
+
 void qemu_plugin_register_vcpu_mem_cb(struct instruction *instruction, void (*callback)(unsigned, uint32_t, uint64_t, void *),
                                       int flags, int accesses, void *data) {
     if (flags != 0 || accesses != 2 || data) die("not for stores alone");
