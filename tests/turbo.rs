@@ -152,7 +152,9 @@ fn cycles_leave_nothing_behind() {
         grown.unwrap_or_else(|| panic!("{outcome:#?}"))
     });
     println!("{plain_kib} KiB under QEMU alone, {turbo_kib} KiB in turbo");
-    assert!(turbo_kib < plain_kib + 16384);
+    // A thread may begin before the one before it has given its translator back: two more
+    // of 20 MiB may come to be, not one a cycle.
+    assert!(turbo_kib < plain_kib + 2 * 20480 + 4096);
     assert!(turbo.count("code_bytes") < 16 << 20, "{turbo:#?}");
 }
 

@@ -8,6 +8,12 @@
 use super::turbo;
 use core::mem::offset_of;
 
+/// What snippets read and write, as large as the largest block that `dc zva` clears
+/// (Arm ARM, D19.2.36: 512 words).
+#[repr(C, align(2048))]
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Memory([u64; 256]);
+
 /// What a snippet starts from and leaves behind.
 #[repr(C, align(64))]
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -21,7 +27,7 @@ struct Block {
     /// FPSR, of which QC alone.
     fpsr: u64,
     /// What the snippet finds at x9.
-    memory: [u64; 32],
+    memory: Memory,
 }
 
 type Body = unsafe extern "C" fn();
@@ -424,7 +430,7 @@ const fn start(v: [[u64; 2]; 2], x: [u64; 2]) -> Block {
         x: [x[0]; 8],
         nzcv: 0,
         fpsr: 0,
-        memory: [0; 32],
+        memory: Memory([0; 256]),
     };
     block.v[1] = v[1];
     block.x[1] = x[1];
@@ -437,8 +443,8 @@ const fn start(v: [[u64; 2]; 2], x: [u64; 2]) -> Block {
         index += 1;
     }
     let mut index = 0;
-    while index < 32 {
-        block.memory[index] = x[index % 2] ^ v[0][0].rotate_left(index as u32 * 5);
+    while index < 256 {
+        block.memory.0[index] = x[index % 2] ^ v[0][0].rotate_left(index as u32 * 5);
         index += 1;
     }
     block
