@@ -57,7 +57,7 @@ public:
         return Exchange(address, wide_value, wide_expected);
     }
 
-    void InterpreterFallback(A64::VAddr pc, size_t count) override { iotdec_accel_unknown(owner, pc, count); }
+    void InterpreterFallback(A64::VAddr, size_t count) override { iotdec_accel_unknown(owner, count); }
     void CallSVC(std::uint32_t number) override { iotdec_accel_supervisor_call(owner, number); }
     void ExceptionRaised(A64::VAddr pc, A64::Exception) override { iotdec_accel_exception(owner, pc); }
     void InstructionCacheOperationRaised(A64::InstructionCacheOperation, A64::VAddr address) override { iotdec_accel_code_changed(owner, address); }

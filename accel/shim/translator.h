@@ -48,7 +48,7 @@ uint64_t iotdec_translator_pc(const iotdec_translator* translator);
 #pragma GCC visibility push(hidden)
 uint32_t iotdec_accel_code(void* owner, uint64_t address);
 void iotdec_accel_supervisor_call(void* owner, uint32_t number);
-void iotdec_accel_unknown(void* owner, uint64_t pc, uint64_t count);
+void iotdec_accel_unknown(void* owner, uint64_t count);
 void iotdec_accel_exception(void* owner, uint64_t pc);
 void iotdec_accel_code_changed(void* owner, uint64_t address);
 // Code of the calling thread's translator, with the name that it goes by.

@@ -157,9 +157,9 @@ unsafe extern "C" fn iotdec_accel_supervisor_call(owner: *mut c_void, number: u3
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn iotdec_accel_unknown(owner: *mut c_void, pc: u64, count: u64) {
+unsafe extern "C" fn iotdec_accel_unknown(owner: *mut c_void, count: u64) {
     // SAFETY: as above.
-    unsafe { thread(owner) }.unknown(pc, count);
+    unsafe { thread(owner) }.unknown(count);
 }
 
 #[unsafe(no_mangle)]

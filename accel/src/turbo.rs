@@ -319,8 +319,7 @@ impl Thread {
     }
 
     /// The translator does not know these instructions.
-    pub fn unknown(&self, pc: u64, count: u64) {
-        let _ = pc;
+    pub fn unknown(&self, count: u64) {
         self.exit(Exit::Unknown, count);
     }
 

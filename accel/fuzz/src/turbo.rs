@@ -1,8 +1,8 @@
 //! Executes code by the accelerator's translator.
 
 use crate::machine::{Fault, IN_TURBO, Machine, Unit};
-use bytemuck::Zeroable;
-use iotdec_wire::door::{Call, Exit, MAGIC, Service, Status, VERSION, features};
+use iotdec_wire::door::{Call, Exit, Service, Status, VERSION, features};
+use iotdec_wire::knock::{knock, knock_with, processor};
 use std::ptr;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -77,8 +77,8 @@ fn until_end(machine: &mut Machine, unit: Unit) -> Result<Help, Trouble> {
         // SAFETY: as above. The code accesses the scratch memory alone and comes to the
         // end of the unit.
         let (exit, pc) = unsafe {
-            (*context).call = call([unit.end(), 0, 0, 0, 0, 0]);
-            at(context.cast(), Service::Run);
+            (*context).call = Call::new([unit.end(), 0, 0, 0, 0, 0]);
+            knock_with(context.cast(), Service::Run);
             let status = Status::from_code((*context).call.status);
             if status != Some(Status::Done) {
                 return Err(Trouble::Refused(status.unwrap_or(Status::Unanswered)));
@@ -113,76 +113,18 @@ fn until_end(machine: &mut Machine, unit: Unit) -> Result<Help, Trouble> {
 }
 
 /// TPIDR_EL0, which the translator is told with each run.
+#[cfg(target_arch = "aarch64")]
 pub fn thread_pointer() -> u64 {
-    registers()[3]
-}
-
-/// CTR_EL0, DCZID_EL0 and CNTFRQ_EL0, which the translator is told once.
-fn processor() -> [u64; 3] {
-    let [ctr, dczid, cntfrq, _] = registers();
-    [ctr, dczid, cntfrq]
-}
-
-#[cfg(target_arch = "aarch64")]
-fn registers() -> [u64; 4] {
-    let (ctr, dczid, cntfrq, tpidr);
-    // SAFETY: reads registers that programs may read.
+    let tpidr;
+    // SAFETY: reads a register that programs may read.
     unsafe {
-        std::arch::asm!(
-            "mrs {}, ctr_el0",
-            "mrs {}, dczid_el0",
-            "mrs {}, cntfrq_el0",
-            "mrs {}, tpidr_el0",
-            out(reg) ctr,
-            out(reg) dczid,
-            out(reg) cntfrq,
-            out(reg) tpidr,
-            options(nomem, nostack, preserves_flags),
-        );
+        std::arch::asm!("mrs {}, tpidr_el0", out(reg) tpidr, options(nomem, nostack, preserves_flags));
     }
-    [ctr, dczid, cntfrq, tpidr]
+    tpidr
 }
 
+/// Of no use: the code is aarch64's.
 #[cfg(not(target_arch = "aarch64"))]
-fn registers() -> [u64; 4] {
-    [0; 4]
+pub fn thread_pointer() -> u64 {
+    0
 }
-
-fn call(values: [u64; 6]) -> Call {
-    Call {
-        magic: MAGIC,
-        values,
-        ..Call::zeroed()
-    }
-}
-
-fn knock(service: Service, values: &mut [u64; 6]) -> Status {
-    let mut call = call(*values);
-    // SAFETY: a call of our own, for a service without side effects on our memory.
-    unsafe { at(&mut call, service) };
-    *values = call.values;
-    Status::from_code(call.status).unwrap_or(Status::Unanswered)
-}
-
-/// Knocks with a call in place.
-///
-/// # Safety
-/// What `service` does with the arguments in `call` is sound.
-#[cfg(target_arch = "aarch64")]
-unsafe fn at(call: *mut Call, service: Service) {
-    // SAFETY: the two instructions of a knock: a hint, and a store to `call`.
-    unsafe {
-        std::arch::asm!(
-            ".inst {hint}",
-            ".inst {store}",
-            hint = const iotdec_wire::door::KNOCK[0],
-            store = const iotdec_wire::door::KNOCK[1],
-            in("x0") call,
-            in("w1") service.code(),
-            options(nostack, preserves_flags),
-        );
-    }
-}
-
-#[cfg(not(target_arch = "aarch64"))]
-unsafe fn at(_: *mut Call, _: Service) {}

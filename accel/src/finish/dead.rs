@@ -1,6 +1,8 @@
 //! Backwards: what is overwritten before anything reads it.
 
-use super::{GUEST_MEMORY, Slot, is_frame, is_load, is_store, is_zeroing, nothing, slot, writes};
+use super::{
+    GUEST_MEMORY, Slot, is_frame, is_load, is_store, is_zeroing, nothing, overlap, slot, writes,
+};
 use iced_x86::{
     Code, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind, Register,
     RflagsBits, UsedMemory,
@@ -75,11 +77,6 @@ struct Dead {
     stack: Option<BTreeSet<(u64, u64)>>,
 }
 
-/// Whether two places overlap, given as offsets and sizes.
-fn overlap((a, a_size): (u64, u64), (b, b_size): (u64, u64)) -> bool {
-    (b.wrapping_sub(a) as i64) < a_size as i64 && (a.wrapping_sub(b) as i64) < b_size as i64
-}
-
 impl Dead {
     /// Where the block is left: the next one finds nothing on the stack, and overwrites
     /// these slots.
@@ -97,8 +94,8 @@ impl Dead {
             .retain(|register| other.registers.contains(register));
         self.flags &= other.flags;
         self.slots.retain(|slot, size| {
-            let theirs = other.slots.get(slot);
-            *size = theirs.map_or(0, |theirs| *size.min(&mut theirs.clone()));
+            let theirs = other.slots.get(slot).copied();
+            *size = theirs.map_or(0, |theirs| theirs.min(*size));
             theirs.is_some()
         });
         self.stack = match (self.stack.take(), &other.stack) {

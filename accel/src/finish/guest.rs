@@ -21,7 +21,8 @@ enum Use {
 /// Whether flags that are there before the code at `pc` may be read by it. `read` gives
 /// the code's words, and `None` where it is not known.
 pub fn may_read_flags(pc: u64, read: &dyn Fn(u64) -> Option<u32>) -> bool {
-    follow(pc, read, &mut FAR.clone())
+    let mut left = FAR;
+    follow(pc, read, &mut left)
 }
 
 fn follow(mut pc: u64, read: &dyn Fn(u64) -> Option<u32>, left: &mut u32) -> bool {

@@ -1,8 +1,8 @@
 //! Forwards: what registers and slots are known to hold.
 
 use super::{
-    GUEST_MEMORY, Join, Joins, Slot, is_frame, is_load, is_nothing, is_zeroing, nothing, slot,
-    writes,
+    GUEST_MEMORY, Join, Joins, Slot, is_frame, is_load, is_nothing, is_zeroing, nothing, overlap,
+    slot, writes,
 };
 use iced_x86::{Code, FlowControl, Instruction, InstructionInfoFactory, Register, UsedMemory};
 use std::collections::{BTreeMap, BTreeSet};
@@ -172,11 +172,9 @@ impl Known {
             self.stored.clear();
             return;
         }
-        let (start, size) = (memory.displacement(), memory.memory_size().size() as u64);
+        let place = (memory.displacement(), memory.memory_size().size() as u64);
         let is_apart = |(base, at): &Slot, length: u64| {
-            *base != memory.base()
-                || at.wrapping_sub(start) as i64 >= size as i64
-                || start.wrapping_sub(*at) as i64 >= length as i64
+            *base != memory.base() || !overlap((*at, length), place)
         };
         self.held
             .retain(|slot, (_, length)| is_apart(slot, *length as u64));

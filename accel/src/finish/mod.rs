@@ -114,6 +114,11 @@ fn is_frame(base: Register) -> bool {
 /// The base of every access to the guest's memory, where no slot is.
 const GUEST_MEMORY: Register = Register::R13;
 
+/// Whether two places overlap, given as offsets and sizes.
+fn overlap((a, a_size): (u64, u64), (b, b_size): (u64, u64)) -> bool {
+    (b.wrapping_sub(a) as i64) < a_size as i64 && (a.wrapping_sub(b) as i64) < b_size as i64
+}
+
 /// The slot that a move accesses.
 fn slot(instruction: &Instruction) -> Option<Slot> {
     let is_slot = (0..2).any(|operand| instruction.op_kind(operand) == OpKind::Memory)

@@ -24,6 +24,7 @@ mod codes;
 pub mod door;
 pub mod doorbell;
 mod futex;
+pub mod knock;
 pub mod layout;
 pub mod msg;
 pub mod order;

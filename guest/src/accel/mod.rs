@@ -2,14 +2,10 @@
 //! Without one, and in a native worker, everything here is a plain call.
 
 #[cfg(target_arch = "aarch64")]
-mod door;
-#[cfg(target_arch = "aarch64")]
 mod selftest;
 #[cfg(target_arch = "aarch64")]
 mod turbo;
 
-#[cfg(target_arch = "aarch64")]
-pub use door::knock;
 pub use iotdec_wire::msg::Acceleration as Mode;
 
 /// What came of opening the accelerator.
@@ -84,9 +80,10 @@ pub fn unknown_json() -> String {
 
 #[cfg(target_arch = "aarch64")]
 mod imp {
-    use super::{Mode, Report, door, selftest, turbo};
+    use super::{Mode, Report, selftest, turbo};
     use bytemuck::Zeroable;
     use iotdec_wire::door::{Counters, Service, Status, VERSION, features};
+    use iotdec_wire::knock::{knock, processor};
     use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
     pub use turbo::{library_pc, run, unknown_instructions};
@@ -96,7 +93,7 @@ mod imp {
     pub fn open(wanted: Mode) -> Report {
         let [ctr_el0, dczid_el0, cntfrq_el0] = processor();
         let mut values = [VERSION, ctr_el0, dczid_el0, cntfrq_el0, 0, 0];
-        let status = door::knock(Service::Hello, &mut values);
+        let status = knock(Service::Hello, &mut values);
         match (status, values) {
             (Status::Done, _) => IS_THERE.store(true, Relaxed),
             (Status::Unanswered, _) => {
@@ -146,7 +143,7 @@ mod imp {
             let range = range.and_then(|(start, end)| Some((number(start)?, number(end)?)));
             let (start, end) = range.ok_or_else(|| format!("/proc/self/maps: {line}"))?;
             let mut values = [start, end - start, 0, 0, 0, 0];
-            if door::knock(Service::Executable, &mut values) != Status::Done {
+            if knock(Service::Executable, &mut values) != Status::Done {
                 return Err("the accelerator does not take memory that is code".to_owned());
             }
         }
@@ -157,25 +154,7 @@ mod imp {
         let mut counters = Counters::zeroed();
         let mut values = [&raw mut counters as u64, 0, 0, 0, 0, 0];
         let is_there = IS_THERE.load(Relaxed);
-        (is_there && door::knock(Service::Count, &mut values) == Status::Done).then_some(counters)
-    }
-
-    /// CTR_EL0, DCZID_EL0 and CNTFRQ_EL0, which programs may read (Arm ARM, D19.2).
-    fn processor() -> [u64; 3] {
-        let (ctr, dczid, cntfrq);
-        // SAFETY: reads registers.
-        unsafe {
-            std::arch::asm!(
-                "mrs {}, ctr_el0",
-                "mrs {}, dczid_el0",
-                "mrs {}, cntfrq_el0",
-                out(reg) ctr,
-                out(reg) dczid,
-                out(reg) cntfrq,
-                options(nomem, nostack, preserves_flags),
-            );
-        }
-        [ctr, dczid, cntfrq]
+        (is_there && knock(Service::Count, &mut values) == Status::Done).then_some(counters)
     }
 }
 

@@ -2,8 +2,8 @@
 //! (Linux Standard Base, `__memcpy_chk`).
 
 use super::function::stand_in;
-use crate::accel::knock;
 use iotdec_wire::door::{Service, Status};
+use iotdec_wire::knock::knock;
 use std::ffi::{c_int, c_void};
 
 /// Bytes that have to be exceeded, under QEMU and in turbo.
