@@ -2,10 +2,10 @@
 
 use gst::prelude::*;
 use iotdec_bridge::Manifest;
-use iotdec_tests::clips::{Codec, demuxer, is_understood, packets_behind};
+use iotdec_tests::clips::{Codec, demuxer, is_understood, packets_behind, packets_until_end};
 use iotdec_tests::environment::{self, sample};
 use iotdec_tests::frames::{Checksum, Frame};
-use iotdec_tests::pipeline::{Decoded, Playing, count, decode, decode_summing};
+use iotdec_tests::pipeline::{Decoded, Playing, Report, count, decode, decode_summing};
 use iotdec_tests::random::Random;
 use iotdec_tests::{exclusive, fetch, native, vectors};
 use std::collections::BTreeMap;
@@ -18,6 +18,8 @@ const LIMIT: Duration = Duration::from_secs(240);
 /// with IOTDEC_FULL=1.
 const SMALL: u64 = 2_000_000;
 const FEW: usize = 4;
+/// GStreamer 1.22's parser ends these with an error, whatever decodes behind it.
+const UNPARSED: [&str; 1] = ["fate-h264/FRext/FRExt2_Panasonic.avc"];
 
 /// The library is there, and no other test disturbs.
 fn prepared() -> MutexGuard<'static, ()> {
@@ -137,6 +139,12 @@ fn vectors_are_decoded_as_published() {
         }
         *of_codec += 1;
         let front = parsed(&vector.file, vector.codec);
+        if UNPARSED.contains(&vector.name.as_str()) {
+            let (_, end) = packets_until_end(&vector.file, &front);
+            let by_parser = |error: &Report| error.source.starts_with("h264parse");
+            assert!(!end.eos && end.errors.iter().all(by_parser), "{end:?}");
+            continue;
+        }
         let middle = format!("{front} ! {} name=decoder", element(vector.codec));
         let new_sum = || match vector.is_sha1 {
             true => Checksum::sha1(),

@@ -1,6 +1,6 @@
 //! Clips to decode: parsed into packets, or made on the spot.
 
-use crate::pipeline::Playing;
+use crate::pipeline::{End, Playing};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -94,6 +94,13 @@ pub fn packets(file: &Path, codec: Codec) -> Vec<Vec<u8>> {
 
 /// What comes out of `middle`, in a pipeline behind a file.
 pub fn packets_behind(file: &Path, middle: &str) -> Vec<Vec<u8>> {
+    let (packets, end) = packets_until_end(file, middle);
+    end.assert_eos();
+    packets
+}
+
+/// The same, with how it ended.
+pub fn packets_until_end(file: &Path, middle: &str) -> (Vec<Vec<u8>>, End) {
     let description = format!(
         "filesrc location=\"{}\" ! {middle} ! appsink name=sink sync=false",
         file.display(),
@@ -104,8 +111,7 @@ pub fn packets_behind(file: &Path, middle: &str) -> Vec<Vec<u8>> {
         let buffer = sample.buffer().expect("samples have buffers");
         packets.push(buffer.map_readable().expect("packets can be read").to_vec());
     }
-    playing.stop().assert_eos();
-    packets
+    (packets, playing.stop())
 }
 
 /// Writes packets the way the worker's command `bare` reads them.
