@@ -183,6 +183,12 @@ fn a_library_that_crashes_in_a_null_pointer_is_given_up() {
         "",
     );
     assert!(text.contains("SIGSEGV"), "does not name the signal: {text}");
+    // Whoever translates the library's code: the accelerator, if it is on, or QEMU.
+    assert!(
+        text.contains("at address 0x0 in libfake265.so+0x")
+            && text.contains(" after de265_push_NAL"),
+        "does not say where: {text}"
+    );
 }
 
 #[test]
