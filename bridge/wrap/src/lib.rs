@@ -16,6 +16,7 @@ pub mod model;
 pub mod parse;
 
 use choose::Choice;
+use emit::native;
 use serde::Serialize;
 use std::ffi::OsString;
 use std::fs;
@@ -213,7 +214,7 @@ pub fn native_library(request: &Request) -> Result<Report, Error> {
             why: format!("{name}: {why}"),
         });
     }
-    let plan = emit::Plan {
+    let plan = native::Plan {
         header: &header,
         guest: &guest,
         host: &host,
@@ -246,7 +247,7 @@ pub fn native_library(request: &Request) -> Result<Report, Error> {
     })
 }
 
-fn build(plan: &emit::Plan, output: &Path) -> Result<(PathBuf, PathBuf), Error> {
+fn build(plan: &native::Plan, output: &Path) -> Result<(PathBuf, PathBuf), Error> {
     let directory = |name: &str| {
         let directory = output.join(name);
         fs::create_dir_all(&directory).map_err(|source| Error::Write {
@@ -263,7 +264,7 @@ fn build(plan: &emit::Plan, output: &Path) -> Result<(PathBuf, PathBuf), Error> 
             Err(source) => Err(Error::Write { file, source }),
         }
     };
-    write("door.h", &emit::door_header())?;
+    write("door.h", &native::door_header())?;
     write("layout.h", &plan.layout())?;
     write(
         "iotdec_native.h",
@@ -275,7 +276,7 @@ fn build(plan: &emit::Plan, output: &Path) -> Result<(PathBuf, PathBuf), Error> 
     )?;
     let guest_source = write("guest.c", &plan.guest_source())?;
     let host_source = write("host.c", &plan.host_source())?;
-    let script = write("guest.map", &emit::version_script(plan))?;
+    let script = write("guest.map", &emit::version_script(plan.exports))?;
 
     let name = &plan.exports.name;
     let flags = || plan.config.flags.iter().map(OsString::from);

@@ -4,7 +4,6 @@ use super::{Object, Plan, parameter_list, returns};
 use crate::choose::Choice;
 use crate::config::{FunctionConfig, RecordConfig};
 use crate::model::Function;
-use std::collections::BTreeMap;
 use std::fmt::Write;
 
 pub fn source(plan: &Plan, fingerprint: u64) -> String {
@@ -288,20 +287,4 @@ fn call_own(name: &str, function: &Function, indent: &str, text: &mut String) {
     } else {
         writeln!(text, "{indent}OWN({name})({arguments});\n{indent}return;")
     };
-}
-
-/// Which symbols are exported under which version. What is not in here is exported
-/// without one.
-pub fn version_script(plan: &Plan) -> String {
-    let mut versions: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for (name, version) in &plan.exports.functions {
-        if let Some(version) = version {
-            versions.entry(version).or_default().push(name);
-        }
-    }
-    let mut script = String::new();
-    for (version, names) in versions {
-        let _ = writeln!(script, "{version} {{ {}; }};", names.join("; "));
-    }
-    script
 }

@@ -1,0 +1,148 @@
+//! From the guest to the host, within one process: only words of 64 bits cross.
+
+mod guest;
+mod host;
+
+use crate::choose::Choice;
+use crate::config::{Config, RecordConfig};
+use crate::elf::Exports;
+use crate::model::{Function, Header, Record, Type};
+use iotdec_wire::door::{self, Service, Status};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::Path;
+
+/// A library whose functions are all decided.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan<'a> {
+    /// The header's absolute path.
+    pub header: &'a Path,
+    /// What it says for the guest.
+    pub guest: &'a Header,
+    /// What it says for the host.
+    pub host: &'a Header,
+    /// What the library exports.
+    pub exports: &'a Exports,
+    /// What the header cannot say.
+    pub config: &'a Config,
+    /// What becomes of each function.
+    pub choices: &'a BTreeMap<String, Choice>,
+}
+
+/// A parameter that is an object with an identity.
+struct Object<'a> {
+    parameter: &'a str,
+    /// The struct's tag, of which its helpers' names are made.
+    tag: &'a str,
+}
+
+impl<'a> Plan<'a> {
+    /// The functions that the host does, in the order of their numbers.
+    fn carried(&self) -> impl Iterator<Item = (&'a str, &'a Function)> + use<'a> {
+        let Plan { guest, choices, .. } = *self;
+        let carried = choices.iter().filter(|(_, c)| **c == Choice::Carried);
+        carried.map(|(name, _)| (name.as_str(), &guest.functions[name]))
+    }
+
+    /// The structs whose objects have an identity.
+    fn kept(&self) -> impl Iterator<Item = (&'a str, &'a Record, &'a RecordConfig)> + use<'a> {
+        let Plan { guest, config, .. } = *self;
+        let kept = config.records.iter().filter(|(_, c)| c.identity.is_some());
+        kept.map(|(tag, config)| (tag.as_str(), &guest.records[tag], config))
+    }
+
+    fn objects(&self, function: &'a Function) -> Vec<Object<'a>> {
+        let records = &self.config.records;
+        let objects = function.parameters.iter().filter_map(|parameter| {
+            let tag = parameter.value.kind.pointed_record()?;
+            records.get(tag)?.identity.as_ref()?;
+            Some(Object {
+                parameter: &parameter.name,
+                tag,
+            })
+        });
+        objects.collect()
+    }
+
+    fn opening(&self, what: &str) -> String {
+        let name = &self.exports.name;
+        let header = self.header.display();
+        format!(
+            "/* {name}: {what}.\n * Written by iotdec native-library from {header}. */\n\
+             #include \"{header}\"\n#include \"layout.h\"\n"
+        )
+    }
+
+    /// The guest's side.
+    pub fn guest_source(&self) -> String {
+        guest::source(self, self.fingerprint())
+    }
+
+    /// The host's side.
+    pub fn host_source(&self) -> String {
+        host::source(self, self.fingerprint())
+    }
+
+    /// A value that two sides have in common only if they were written together.
+    fn fingerprint(&self) -> u64 {
+        let text = host::source(self, door::VERSION) + &self.layout();
+        // FNV-1a. No secret: whoever can put a library in the host's directory can do more.
+        text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+        })
+    }
+
+    /// A header by which both compilers check that they lay out structs as libclang
+    /// says.
+    pub fn layout(&self) -> String {
+        let mut text = String::from(super::SAME);
+        for (tag, record) in &self.guest.records {
+            if self.host.records.get(tag) == Some(record) {
+                text += &super::same_layout(record);
+            }
+        }
+        text
+    }
+}
+
+/// The door's numbers, for C.
+pub fn door_header() -> String {
+    let numbers = [
+        ("VERSION", door::VERSION),
+        ("MAGIC", door::MAGIC.into()),
+        ("SERVICE_OPEN", Service::Open.code().into()),
+        ("SERVICE_INVOKE", Service::Invoke.code().into()),
+        ("STATUS_DONE", Status::Done.code().into()),
+        ("CALL_SIZE", size_of::<door::Call>() as u64),
+        (
+            "CALL_VALUES",
+            std::mem::offset_of!(door::Call, values) as u64,
+        ),
+    ];
+    let mut text = String::new();
+    for (name, number) in numbers {
+        let _ = writeln!(text, "#define IOTDEC_{name} {number}");
+    }
+    let [hint, store] = door::KNOCK;
+    let _ = writeln!(text, "#define IOTDEC_KNOCK_HINT \"{hint:#x}\"");
+    let _ = writeln!(text, "#define IOTDEC_KNOCK_STORE \"{store:#x}\"");
+    text
+}
+
+/// `type name, type name`, or `void`.
+fn parameter_list(function: &Function) -> String {
+    let list: Vec<_> = function
+        .parameters
+        .iter()
+        .map(|parameter| format!("{} {}", parameter.value.spelling, parameter.name))
+        .collect();
+    if list.is_empty() {
+        "void".into()
+    } else {
+        list.join(", ")
+    }
+}
+
+fn returns(function: &Function) -> bool {
+    function.result.kind != Type::Void
+}
