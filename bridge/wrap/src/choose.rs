@@ -7,7 +7,7 @@
 
 use crate::config::{Config, RecordConfig, Returns, Serve};
 use crate::elf::Exports;
-use crate::model::{Function, Header, Type};
+use crate::model::{Float, Function, Header, Type};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What becomes of a function.
@@ -58,13 +58,14 @@ impl Chooser<'_> {
         if configured.is_some_and(|function| function.serve == Serve::Guest) {
             return Choice::Left("the configuration says so".into());
         }
-        if self.host.functions.get(name) != Some(function) {
+        if let Some(why) = self.obstacle(name, function) {
+            return Choice::Left(why);
+        }
+        let host = self.host.functions.get(name);
+        if host.map(|host| &host.signature) != Some(&function.signature) {
             return Choice::Left("its types differ between guest and host".into());
         }
-        match self.obstacle(name, function) {
-            Some(why) => Choice::Left(why),
-            None => Choice::Carried,
-        }
+        Choice::Carried
     }
 
     fn returns_argument(&self, name: &str) -> bool {
@@ -73,27 +74,29 @@ impl Chooser<'_> {
     }
 
     fn obstacle(&self, name: &str, function: &Function) -> Option<String> {
-        if !function.prototype {
+        let signature = &function.signature;
+        if !signature.prototype {
             return Some("the header does not say what it takes".into());
         }
-        if function.variadic {
+        if signature.variadic {
             return Some("it takes more arguments than it declares".into());
         }
-        match &function.result.kind {
-            Type::Void | Type::Integer(..=8) => {}
-            Type::Pointer { .. } if self.returns_argument(name) => {}
-            Type::Pointer { .. } => {
+        match &signature.result.kind {
+            Type::Void => {}
+            kind if is_word(kind) => {}
+            Type::Pointer(_) if self.returns_argument(name) => {}
+            Type::Pointer(_) => {
                 return Some("returns a pointer, and not to memory that the guest gave".into());
             }
             other => return Some(format!("returns {}", describe(other))),
         }
         let data = self.config.functions.get(name).map(|f| &f.data[..]);
-        function.parameters.iter().find_map(|parameter| {
+        signature.parameters.iter().find_map(|parameter| {
             let is_data = data.is_some_and(|names| names.contains(&parameter.name));
             let why = match &parameter.value.kind {
-                Type::Integer(..=8) => None,
-                Type::Pointer { to, .. } if is_data && **to == Type::Void => None,
-                Type::Pointer { to, .. } => self.behind(to, &mut BTreeSet::new()),
+                kind if is_word(kind) => None,
+                Type::Pointer(to) if is_data && to.kind == Type::Void => None,
+                Type::Pointer(to) => self.behind(&to.kind, &mut BTreeSet::new()),
                 other => Some(describe(other)),
             };
             let is_of_record = parameter.value.kind.pointed_record().is_some();
@@ -108,17 +111,18 @@ impl Chooser<'_> {
     /// Why what a pointer points at cannot be used by both sides.
     fn behind(&self, kind: &Type, seen: &mut BTreeSet<String>) -> Option<String> {
         match kind {
-            Type::Integer(_) | Type::Float(_) => None,
-            Type::Array(element, _) => self.behind(element, seen),
+            kind if kind.integer_size().is_some() => None,
+            Type::Float(Float::Single | Float::Double) => None,
+            Type::Array { element, .. } => self.behind(&element.kind, seen),
             Type::Record(name) => self.in_record(name, seen),
             Type::Void => {
                 Some("a pointer to anything; if it is to bytes, list it under data".into())
             }
-            Type::Pointer { to, .. } if **to == Type::Function => Some(describe(to)),
-            Type::Pointer { .. } => {
+            Type::Pointer(to) if matches!(to.kind, Type::Function(_)) => Some(describe(&to.kind)),
+            Type::Pointer(_) => {
                 Some("a pointer to a pointer, of which nothing says who sets it".into())
             }
-            Type::Function | Type::Other(_) => Some(describe(kind)),
+            _ => Some(describe(kind)),
         }
     }
 
@@ -127,7 +131,8 @@ impl Chooser<'_> {
             return None;
         }
         let record = &self.guest.records[name];
-        if self.host.records.get(name) != Some(record) {
+        let host = self.host.records.get(name);
+        if host.map(|host| &host.layout) != Some(&record.layout) {
             return Some(format!(
                 "{} differs between guest and host",
                 record.spelling
@@ -142,9 +147,11 @@ impl Chooser<'_> {
             if config.fields().any(|known| known == field.name) {
                 return None;
             }
-            let why = match &field.kind {
-                Type::Pointer { to, .. } if **to == Type::Function => Some(describe(to)),
-                Type::Pointer { .. } => Some(format!(
+            let why = match &field.value.kind {
+                Type::Pointer(to) if matches!(to.kind, Type::Function(_)) => {
+                    Some(describe(&to.kind))
+                }
+                Type::Pointer(_) => Some(format!(
                     "a pointer; say in [struct.{name}] what it is: identity, text or data"
                 )),
                 other => self.behind(other, seen),
@@ -173,11 +180,11 @@ impl Chooser<'_> {
 
     fn maker_of_argument(&self, name: &str, choices: &BTreeMap<String, Choice>) -> Option<&str> {
         let changes = |kind: &Type| match kind {
-            Type::Pointer { to, is_const } => (!is_const).then(|| to.as_ref().clone()),
+            Type::Pointer(to) => (!to.is_const).then(|| to.kind.clone()),
             _ => None,
         };
         let data = self.config.functions.get(name).map(|f| &f.data[..]);
-        let parameters = self.guest.functions[name].parameters.iter();
+        let parameters = self.guest.functions[name].signature.parameters.iter();
         let changed: Vec<Type> = parameters
             .filter(|p| data.is_none_or(|data| !data.contains(&p.name)))
             .filter_map(|p| changes(&p.value.kind))
@@ -185,7 +192,8 @@ impl Chooser<'_> {
         let maker = self.guest.functions.iter().find(|(other, function)| {
             matches!(choices.get(*other), Some(Choice::Left(_)))
                 && !self.returns_argument(other)
-                && changes(&function.result.kind).is_some_and(|made| changed.contains(&made))
+                && changes(&function.signature.result.kind)
+                    .is_some_and(|made| changed.contains(&made))
         });
         maker.map(|(name, _)| name.as_str())
     }
@@ -210,11 +218,15 @@ impl Chooser<'_> {
                 }
                 continue;
             };
-            let mut objects = function.parameters.iter().filter_map(|parameter| {
-                let record = parameter.value.kind.pointed_record()?;
-                self.config.records.get(record)?.identity.as_ref()?;
-                Some(&self.guest.records[record].spelling)
-            });
+            let mut objects = function
+                .signature
+                .parameters
+                .iter()
+                .filter_map(|parameter| {
+                    let record = parameter.value.kind.pointed_record()?;
+                    self.config.records.get(record)?.identity.as_ref()?;
+                    Some(&self.guest.records[record].spelling)
+                });
             if let Some(object) = objects.next() {
                 *choice = Choice::Refused(format!(
                     "{why}; it takes {object}, of which the host may have made some; if it never \
@@ -225,15 +237,30 @@ impl Chooser<'_> {
     }
 }
 
+/// Whether it is an integer that fits into a word.
+fn is_word(kind: &Type) -> bool {
+    kind.integer_size().is_some_and(|size| size <= 8)
+}
+
 fn describe(kind: &Type) -> String {
     match kind {
-        Type::Function => "a function of the guest, which the host cannot call".into(),
-        Type::Float(_) => "floating point: the guest's rounding mode does not cross".into(),
-        Type::Integer(size) => format!("an integer of {size} bytes"),
+        Type::Function(_) => "a function of the guest, which the host cannot call".into(),
+        Type::Float(Float::Single | Float::Double) => {
+            "floating point: the guest's rounding mode does not cross".into()
+        }
+        Type::Float(Float::Half) => "_Float16".into(),
+        Type::Float(_) => "long double, which has another form on the host".into(),
+        Type::Complex(_) => "a complex number".into(),
+        Type::Vector { .. } => "a vector".into(),
+        Type::VaList => "va_list, which has another form on the host".into(),
         Type::Record(name) => format!("{name} by value"),
-        Type::Other(name) => format!("{name}, which has another form on the host"),
+        Type::Other(name) => format!("{name}, of which it is not known how it is passed"),
         Type::Void => "nothing".into(),
-        Type::Pointer { .. } => "a pointer".into(),
-        Type::Array(..) => "an array".into(),
+        Type::Pointer(_) => "a pointer".into(),
+        Type::Array { .. } => "an array".into(),
+        _ => match kind.integer_size() {
+            Some(16) => "__int128".into(),
+            _ => "an integer".into(),
+        },
     }
 }

@@ -124,11 +124,16 @@ impl Config {
             };
             let objects = config.makes.iter().chain(&config.ends);
             for wanted in objects.clone().chain(&config.data) {
-                if function.parameters.iter().all(|p| p.name != *wanted) {
+                if function
+                    .signature
+                    .parameters
+                    .iter()
+                    .all(|p| p.name != *wanted)
+                {
                     strangers.push(format!("function.{name}: it has no parameter {wanted}"));
                 }
             }
-            let parameters = function.parameters.iter();
+            let parameters = function.signature.parameters.iter();
             for object in parameters.filter(|p| objects.clone().any(|name| *name == p.name)) {
                 let record = object.value.kind.pointed_record();
                 let record = record.and_then(|record| self.records.get(record));

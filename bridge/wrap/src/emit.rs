@@ -20,8 +20,7 @@ fn same_layout(record: &Record) -> String {
         return text;
     };
     let spelling = &record.spelling;
-    let is_name = |c: char| c.is_alphanumeric() || "_ ".contains(c);
-    if !spelling.chars().all(is_name) {
+    if !record.is_named {
         return text;
     }
     let _ = writeln!(text, "IOTDEC_SAME(sizeof({spelling}), {});", layout.size);
@@ -31,7 +30,7 @@ fn same_layout(record: &Record) -> String {
         layout.alignment
     );
     let fields = layout.fields.iter();
-    for field in fields.filter(|f| !f.name.is_empty() && !f.is_bits) {
+    for field in fields.filter(|f| !f.name.is_empty() && f.bits.is_none()) {
         let (name, offset) = (&field.name, field.offset / 8);
         let _ = writeln!(
             text,

@@ -183,8 +183,7 @@ pub fn native_library(request: &Request) -> Result<Report, Error> {
     };
     let is_exported = |name: &str| exports.functions.contains_key(name);
     let [guest, host] = parse::read(
-        &header,
-        &config.flags,
+        &parse::Source::of(&[&header], &config.flags),
         &is_exported,
         [parse::GUEST, parse::HOST],
     )?;
@@ -235,7 +234,7 @@ pub fn native_library(request: &Request) -> Result<Report, Error> {
             } else {
                 Side::Host
             },
-            declared: guest.functions.get(name).map(|f| f.place.clone()),
+            declared: guest.functions.get(name).map(|f| f.place.to_string()),
             why,
         }
     });

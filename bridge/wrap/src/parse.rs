@@ -1,228 +1,316 @@
-//! Reads a header with libclang, as the compiler for a given target would.
+//! Reads headers with libclang, as the compiler for a given target would.
+
+mod attributes;
+mod types;
 
 use crate::Error;
-use crate::model::{Field, Function, Header, Layout, Parameter, Record, Type, Value};
+use crate::model::{Float, Function, Header, Place, Typedef, Variable};
 use clang::diagnostic::Severity;
-use clang::{Clang, Entity, EntityKind, Index, TypeKind};
-use std::path::Path;
+use clang::{Clang, Entity, EntityKind, EvaluationResult, Index, StorageClass, TranslationUnit};
+use clang::{TypeKind, Unsaved};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-/// A machine that the header is read for.
-#[derive(Clone, Copy, Debug)]
+/// A machine that headers are read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target {
     /// Its name for compilers.
     pub triple: &'static str,
     /// Where Debian keeps the C library's headers for it, further ones than
     /// `/usr/include`.
     pub include: &'static str,
+    /// What a `long double` is there.
+    pub long_double: Float,
 }
 
 /// The guest.
 pub const GUEST: Target = Target {
     triple: "aarch64-linux-gnu",
     include: "/usr/aarch64-linux-gnu/include",
+    long_double: Float::Quad,
 };
 /// The host.
 pub const HOST: Target = Target {
     triple: "x86_64-linux-gnu",
     include: "/usr/include/x86_64-linux-gnu",
+    long_double: Float::Extended,
 };
 
-/// Reads a header for each of these targets; of its functions those that are `wanted`.
+/// What is to be read.
+#[derive(Clone, Debug, Default)]
+pub struct Source {
+    /// C that includes the headers, and whatever is to be read besides.
+    pub text: String,
+    /// Options of the compiler.
+    pub flags: Vec<String>,
+    /// Options for the guest alone.
+    pub guest_flags: Vec<String>,
+    /// Options for the host alone.
+    pub host_flags: Vec<String>,
+}
+
+impl Source {
+    /// These headers, by their absolute paths, in this order.
+    pub fn of<P: AsRef<Path>>(headers: &[P], flags: &[String]) -> Self {
+        let line = |header: &P| format!("#include \"{}\"\n", header.as_ref().display());
+        Self {
+            text: headers.iter().map(line).collect(),
+            flags: flags.to_vec(),
+            ..Self::default()
+        }
+    }
+
+    fn arguments(&self, target: Target) -> Vec<&str> {
+        let own = if target == GUEST {
+            &self.guest_flags
+        } else {
+            &self.host_flags
+        };
+        let mut arguments = vec!["-x", "c", "-target", target.triple];
+        arguments.extend(["-isystem", target.include]);
+        arguments.extend(self.flags.iter().chain(own).map(String::as_str));
+        arguments
+    }
+
+    /// Has libclang read this, and some more text, for each target.
+    ///
+    /// # Errors
+    /// There is no libclang, or it cannot read at all.
+    pub(crate) fn parse(
+        &self,
+        more: &str,
+        targets: &[Target],
+        mut each: impl FnMut(usize, &TranslationUnit) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        // There can be one libclang in use at a time.
+        static LIBCLANG: Mutex<()> = Mutex::new(());
+        let _lock = LIBCLANG
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let clang = Clang::new().map_err(Error::NoClang)?;
+        let index = Index::new(&clang, false, false);
+        for (number, target) in targets.iter().enumerate() {
+            let unit = index
+                .parser(NAME)
+                .arguments(&self.arguments(*target))
+                .unsaved(&[Unsaved::new(NAME, format!("{}{more}", self.text))])
+                .detailed_preprocessing_record(true)
+                .include_attributed_types(true)
+                .parse()
+                .map_err(|error| self.unreadable(*target, error.to_string()))?;
+            each(number, &unit)?;
+        }
+        Ok(())
+    }
+
+    fn unreadable(&self, target: Target, what: String) -> Error {
+        let first = self.text.lines().find_map(|line| line.split('"').nth(1));
+        Error::Header {
+            header: first.unwrap_or(NAME).into(),
+            target: target.triple,
+            what,
+        }
+    }
+}
+
+/// What [`Source::text`] is called in messages. There is no such file.
+const NAME: &str = "/iotdec-headers.c";
+
+/// Reads headers for each of these targets; of the functions and variables those that
+/// are `wanted`.
 ///
 /// # Errors
-/// No libclang, or one that cannot make sense of the header.
+/// No libclang, or one that cannot make sense of the headers.
 pub fn read<const N: usize>(
-    header: &Path,
-    flags: &[String],
+    source: &Source,
     wanted: &dyn Fn(&str) -> bool,
     targets: [Target; N],
 ) -> Result<[Header; N], Error> {
-    // There can be one libclang in use at a time.
-    static LIBCLANG: Mutex<()> = Mutex::new(());
-    let _lock = LIBCLANG
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner());
-    let clang = Clang::new().map_err(Error::NoClang)?;
-    let index = Index::new(&clang, false, false);
     let mut read = targets.map(|_| Header::default());
-    for (target, result) in targets.iter().zip(&mut read) {
-        let mut arguments = vec!["-x", "c", "-target", target.triple];
-        arguments.extend(["-isystem", target.include]);
-        arguments.extend(flags.iter().map(String::as_str));
-        let unreadable = |what: String| Error::Header {
-            header: header.to_owned(),
-            target: target.triple,
-            what,
-        };
-        let unit = index
-            .parser(header)
-            .arguments(&arguments)
-            .parse()
-            .map_err(|error| unreadable(error.to_string()))?;
+    source.parse(SIGNEDNESS, &targets, |number, unit| {
+        let target = targets[number];
         let error = unit
             .get_diagnostics()
             .into_iter()
             .find(|diagnostic| diagnostic.get_severity() >= Severity::Error);
         if let Some(error) = error {
-            return Err(unreadable(error.to_string()));
+            return Err(source.unreadable(target, error.to_string()));
         }
-        let mut reader = Reader::default();
+        let mut reader = Reader::new(target);
         for entity in unit.get_entity().get_children() {
             reader.declaration(entity, wanted);
         }
-        *result = reader.header;
-    }
+        read[number] = reader.header;
+        Ok(())
+    })?;
     Ok(read)
 }
 
-#[derive(Default)]
+/// Asks the compiler what a `char` and a `wchar_t` are.
+const SIGNEDNESS: &str = "\n\
+    static const int iotdec_char_is_signed = (char)-1 < 0;\n\
+    static const int iotdec_wide_char_is_signed = (__WCHAR_TYPE__)-1 < 0;\n";
+
 struct Reader {
     header: Header,
+    target: Target,
+    /// Whether a file is one of the library's own.
+    own: HashMap<PathBuf, bool>,
 }
 
 impl Reader {
+    fn new(target: Target) -> Self {
+        Self {
+            header: Header::default(),
+            target,
+            own: HashMap::new(),
+        }
+    }
+
     fn declaration(&mut self, entity: Entity, wanted: &dyn Fn(&str) -> bool) {
-        if entity.get_kind() != EntityKind::FunctionDecl {
-            return;
-        }
-        let (Some(name), Some(result)) = (entity.get_name(), entity.get_result_type()) else {
-            return;
-        };
-        if !wanted(&name) {
-            return;
-        }
-        let parameters = entity.get_arguments().unwrap_or_default();
-        let parameters = parameters.iter().enumerate().map(|(index, parameter)| {
-            let kind = parameter
-                .get_type()
-                .expect("libclang gives every parameter a type");
-            Parameter {
-                name: parameter
-                    .get_name()
-                    .unwrap_or_else(|| format!("arg{}", index + 1)),
-                value: self.value(kind),
+        let Some(name) = entity.get_name() else {
+            // An enumeration without a name has constants all the same.
+            if entity.get_kind() == EntityKind::EnumDecl && self.place(entity).is_own {
+                self.enumeration(entity);
             }
-        });
-        let parameters = parameters.collect();
-        let has_prototype = entity
-            .get_type()
-            .is_some_and(|kind| kind.get_kind() == TypeKind::FunctionPrototype);
-        let function = Function {
-            result: self.value(result),
-            parameters,
-            variadic: entity.is_variadic(),
-            prototype: has_prototype,
-            place: place(entity),
+            return;
         };
-        // A header may declare a function again, with less to it.
-        self.header.functions.entry(name).or_insert(function);
-    }
-
-    fn value(&mut self, kind: clang::Type) -> Value {
-        // A parameter that is written as an array is a pointer.
-        if let (true, Some(element)) = (is_array(kind), kind.get_element_type()) {
-            let is_const = element.is_const_qualified();
-            let element = self.value(element);
-            return Value {
-                spelling: format!("{} *", element.spelling),
-                kind: Type::Pointer {
-                    to: Box::new(element.kind),
-                    is_const,
-                },
-            };
-        }
-        Value {
-            spelling: kind.get_display_name(),
-            kind: self.kind(kind),
-        }
-    }
-
-    fn kind(&mut self, kind: clang::Type) -> Type {
-        use TypeKind::*;
-        let kind = kind.get_canonical_type();
-        let size = kind.get_sizeof().unwrap_or(0);
-        match kind.get_kind() {
-            Void => Type::Void,
-            Bool | CharS | CharU | SChar | UChar | WChar | Char16 | Char32 | Short | UShort
-            | Int | UInt | Long | ULong | LongLong | ULongLong | Enum => Type::Integer(size),
-            Float | Double => Type::Float(size),
-            Pointer => {
-                let to = kind.get_pointee_type();
-                Type::Pointer {
-                    is_const: to.is_some_and(|to| to.is_const_qualified()),
-                    to: Box::new(to.map_or(Type::Void, |to| self.kind(to))),
+        match entity.get_kind() {
+            EntityKind::FunctionDecl => self.function(name, entity, wanted),
+            EntityKind::VarDecl => self.variable(name, entity, wanted),
+            EntityKind::EnumDecl if self.place(entity).is_own => {
+                self.enumeration(entity);
+            }
+            EntityKind::TypedefDecl => {
+                let place = self.place(entity);
+                let Some(kind) = entity.get_typedef_underlying_type() else {
+                    return;
+                };
+                if place.is_own {
+                    let value = self.value(kind, Some(entity));
+                    self.header.typedefs.insert(name, Typedef { value, place });
                 }
             }
-            FunctionPrototype | FunctionNoPrototype => Type::Function,
-            Record if !is_the_compilers(kind) => self.record(kind),
-            ConstantArray | IncompleteArray => {
-                let element = kind.get_element_type();
-                let element = element.map_or(Type::Void, |element| self.kind(element));
-                Type::Array(Box::new(element), kind.get_size().unwrap_or(0))
+            EntityKind::MacroDefinition if !entity.is_function_like_macro() => {
+                let place = self.place(entity);
+                if place.is_own && !entity.is_builtin_macro() {
+                    self.header.macros.insert(name, place);
+                }
             }
-            _ => Type::Other(kind.get_display_name()),
+            _ => {}
         }
     }
 
-    fn record(&mut self, kind: clang::Type) -> Type {
-        let spelling = kind.get_display_name();
-        let name = spelling
-            .strip_prefix("struct ")
-            .or_else(|| spelling.strip_prefix("union "))
-            .unwrap_or(&spelling)
-            .to_owned();
-        if !self.header.records.contains_key(&name) {
-            // First without its fields, which may lead back here.
-            let record = Record {
-                spelling,
-                layout: None,
+    fn function(&mut self, name: String, entity: Entity, wanted: &dyn Fn(&str) -> bool) {
+        let is_static = entity.get_storage_class() == Some(StorageClass::Static);
+        let is_local = is_static || (entity.is_inline_function() && has_body(entity));
+        let place = self.place(entity);
+        if !wanted(&name) {
+            if place.is_own && !is_local {
+                self.header.others.entry(name).or_insert(place);
+            }
+            return;
+        }
+        let Some(kind) = entity.get_type() else {
+            return;
+        };
+        let mut signature = self.signature(kind, Some(entity));
+        let attributes = attributes::of(entity);
+        for (index, parameter) in signature.parameters.iter_mut().enumerate() {
+            parameter.is_nonnull |= attributes.nonnull.includes(index);
+        }
+        let function = Function {
+            signature,
+            symbol: entity.get_mangled_name().unwrap_or_else(|| name.clone()),
+            is_local,
+            is_noreturn: attributes.is_noreturn,
+            format: attributes.format,
+            place,
+        };
+        match self.header.functions.get_mut(&name) {
+            None => {
+                self.header.functions.insert(name, function);
+            }
+            // A header may declare a function again, with less to it or more.
+            Some(known) => {
+                if !known.signature.prototype {
+                    known.signature = function.signature;
+                }
+                known.is_local |= function.is_local;
+                known.is_noreturn |= function.is_noreturn;
+                known.format = known.format.take().or(function.format);
+            }
+        }
+    }
+
+    fn variable(&mut self, name: String, entity: Entity, wanted: &dyn Fn(&str) -> bool) {
+        if entity.get_storage_class() == Some(StorageClass::Static) {
+            let answer = || match entity.evaluate() {
+                Some(EvaluationResult::SignedInteger(value)) => value != 0,
+                Some(EvaluationResult::UnsignedInteger(value)) => value != 0,
+                other => unreachable!("a constant integer is {other:?}"),
             };
-            self.header.records.insert(name.clone(), record);
-            let layout = self.layout(kind);
-            let entry = self.header.records.get_mut(&name);
-            entry.expect("was just inserted").layout = layout;
+            match name.as_str() {
+                "iotdec_char_is_signed" => self.header.char_is_signed = answer(),
+                "iotdec_wide_char_is_signed" => self.header.wide_char_is_signed = answer(),
+                _ => {}
+            }
+            return;
         }
-        Type::Record(name)
+        let Some(kind) = entity.get_type().filter(|_| wanted(&name)) else {
+            return;
+        };
+        let variable = Variable {
+            value: self.value(kind, Some(entity)),
+            symbol: entity.get_mangled_name().unwrap_or_else(|| name.clone()),
+            is_thread_local: entity.get_tls_kind().is_some(),
+            place: self.place(entity),
+        };
+        self.header.variables.entry(name).or_insert(variable);
     }
 
-    fn layout(&mut self, kind: clang::Type) -> Option<Layout> {
-        let (size, alignment) = (kind.get_sizeof().ok()?, kind.get_alignof().ok()?);
-        let fields = kind.get_fields()?.into_iter().map(|field| {
-            Some(Field {
-                name: field.get_name().unwrap_or_default(),
-                kind: self.kind(field.get_type()?),
-                offset: field.get_offset_of_field().ok()?,
-                is_bits: field.is_bit_field(),
-            })
-        });
-        Some(Layout {
-            size,
-            alignment,
-            fields: fields.collect::<Option<_>>()?,
-        })
+    fn place(&mut self, entity: Entity) -> Place {
+        let location = entity.get_location();
+        let location = location.map(|location| location.get_file_location());
+        let Some((file, line)) = location.and_then(|l| Some((l.file?.get_path(), l.line))) else {
+            return Place::default();
+        };
+        let target = self.target;
+        let is_own = *self
+            .own
+            .entry(file.clone())
+            .or_insert_with(|| !is_the_systems(&file, target));
+        Place { file, line, is_own }
     }
 }
 
-fn is_array(kind: clang::Type) -> bool {
+fn has_body(entity: Entity) -> bool {
+    let children = entity.get_children();
+    let mut kinds = children.iter().map(Entity::get_kind);
+    kinds.any(|kind| kind == EntityKind::CompoundStmt)
+}
+
+/// Whether a header belongs to the C library, the kernel or the compiler: the first two
+/// are those that Debian's cross-compiler brings for the guest, and nothing else is
+/// there.
+fn is_the_systems(file: &Path, target: Target) -> bool {
+    // The compiler's own are in clang/VERSION/include.
+    let is_clangs = |path: &Path| {
+        let grandparent = path.parent().and_then(Path::parent);
+        path.ends_with("include") && grandparent.is_some_and(|path| path.ends_with("clang"))
+    };
+    if file.ancestors().any(is_clangs) {
+        return true;
+    }
+    let roots = [GUEST.include, target.include, HOST.include, "/usr/include"];
+    let below = roots.iter().find_map(|root| file.strip_prefix(root).ok());
+    below.is_some_and(|below| Path::new(GUEST.include).join(below).exists())
+}
+
+fn is_function(kind: clang::Type) -> bool {
     matches!(
         kind.get_canonical_type().get_kind(),
-        TypeKind::ConstantArray | TypeKind::IncompleteArray
+        TypeKind::FunctionPrototype | TypeKind::FunctionNoPrototype
     )
-}
-
-/// `va_list` is a record on both targets, and each its own.
-fn is_the_compilers(kind: clang::Type) -> bool {
-    kind.get_display_name().contains("__va_list")
-}
-
-fn place(entity: Entity) -> String {
-    let Some(location) = entity.get_location() else {
-        return String::new();
-    };
-    let location = location.get_file_location();
-    let file = location.file.map(|file| file.get_path());
-    let file = file.as_deref().and_then(Path::file_name);
-    let file = file.map_or_else(Default::default, |file| file.to_string_lossy().into_owned());
-    format!("{file}:{}", location.line)
 }

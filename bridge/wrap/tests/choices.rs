@@ -63,8 +63,12 @@ fn choices(config: &str) -> BTreeMap<String, Choice> {
     let file = place.path().join("header.h");
     std::fs::write(&file, HEADER).expect("room");
     let config: Config = toml::from_str(config).expect("TOML");
-    let [guest, host] = parse::read(&file, &[], &|_| true, [parse::GUEST, parse::HOST])
-        .unwrap_or_else(|error| panic!("{error}"));
+    let [guest, host] = parse::read(
+        &parse::Source::of(&[file], &[]),
+        &|_| true,
+        [parse::GUEST, parse::HOST],
+    )
+    .unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(config.strangers(&guest), [""; 0]);
     let mut exports = Exports::default();
     for name in guest.functions.keys() {
@@ -101,7 +105,7 @@ fn by_the_header_alone() {
         ("of_precise", "struct precise"),
         ("by_value", "small by value"),
         ("variadic", "more arguments"),
-        ("listed", "differ"),
+        ("listed", "va_list"),
         ("old_style", "does not say what it takes"),
         ("calls", "call: a function of the guest"),
         ("of_calling", "struct calling.call: a function"),

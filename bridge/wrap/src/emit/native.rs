@@ -53,14 +53,18 @@ impl<'a> Plan<'a> {
 
     fn objects(&self, function: &'a Function) -> Vec<Object<'a>> {
         let records = &self.config.records;
-        let objects = function.parameters.iter().filter_map(|parameter| {
-            let tag = parameter.value.kind.pointed_record()?;
-            records.get(tag)?.identity.as_ref()?;
-            Some(Object {
-                parameter: &parameter.name,
-                tag,
-            })
-        });
+        let objects = function
+            .signature
+            .parameters
+            .iter()
+            .filter_map(|parameter| {
+                let tag = parameter.value.kind.pointed_record()?;
+                records.get(tag)?.identity.as_ref()?;
+                Some(Object {
+                    parameter: &parameter.name,
+                    tag,
+                })
+            });
         objects.collect()
     }
 
@@ -97,7 +101,8 @@ impl<'a> Plan<'a> {
     pub fn layout(&self) -> String {
         let mut text = String::from(super::SAME);
         for (tag, record) in &self.guest.records {
-            if self.host.records.get(tag) == Some(record) {
+            let host = self.host.records.get(tag);
+            if host.is_some_and(|host| host.layout == record.layout) {
                 text += &super::same_layout(record);
             }
         }
@@ -132,6 +137,7 @@ pub fn door_header() -> String {
 /// `type name, type name`, or `void`.
 fn parameter_list(function: &Function) -> String {
     let list: Vec<_> = function
+        .signature
         .parameters
         .iter()
         .map(|parameter| format!("{} {}", parameter.value.spelling, parameter.name))
@@ -144,5 +150,5 @@ fn parameter_list(function: &Function) -> String {
 }
 
 fn returns(function: &Function) -> bool {
-    function.result.kind != Type::Void
+    function.signature.result.kind != Type::Void
 }

@@ -204,6 +204,7 @@ fn stub(plan: &Plan, name: &str, function: &Function, text: &mut String) {
         );
     }
     let words: Vec<_> = function
+        .signature
         .parameters
         .iter()
         .map(|parameter| format!("(uint64_t){}", parameter.name))
@@ -235,7 +236,7 @@ fn stub(plan: &Plan, name: &str, function: &Function, text: &mut String) {
         let _ = writeln!(
             text,
             "    return ({})iotdec_words[0];",
-            function.result.spelling
+            function.signature.result.spelling
         );
     }
     *text += "}\n";
@@ -266,7 +267,7 @@ fn guarded(plan: &Plan, name: &str, function: &Function, objects: &[Object], tex
 }
 
 fn open_function(name: &str, function: &Function, text: &mut String) {
-    let result = &function.result.spelling;
+    let result = &function.signature.result.spelling;
     // In parentheses, so that a macro of that name does not stand in for it.
     let _ = write!(
         text,
@@ -277,6 +278,7 @@ fn open_function(name: &str, function: &Function, text: &mut String) {
 
 fn call_own(name: &str, function: &Function, indent: &str, text: &mut String) {
     let arguments: Vec<_> = function
+        .signature
         .parameters
         .iter()
         .map(|p| p.name.as_str())

@@ -8,6 +8,7 @@ pub fn source(plan: &Plan, fingerprint: u64) -> String {
     text += "#include <stdint.h>\n";
     for (name, function) in plan.carried() {
         let arguments: Vec<_> = function
+            .signature
             .parameters
             .iter()
             .enumerate()
@@ -24,7 +25,7 @@ pub fn source(plan: &Plan, fingerprint: u64) -> String {
             text,
             "\nstatic void do_{name}(uint64_t *words)\n{{\n    {result}({name})({arguments});\n"
         );
-        if function.parameters.is_empty() && !returns(function) {
+        if function.signature.parameters.is_empty() && !returns(function) {
             text += "    (void)words;\n";
         }
         text += "}\n";
