@@ -1,0 +1,487 @@
+//! malloc and its family for a process, over one heap or, one after the other, two.
+//!
+//! A program starts with a heap that is made at the first call, however early that comes: in the exchange, or (in a
+//! guest, which is told only in `main` what it shares) in private memory. The guest's second heap takes over as soon as
+//! it is there; what the first gave out is still freed to it.
+
+use crate::{Backing, Fault, Heap, Segment, os};
+use core::cell::UnsafeCell;
+use core::ffi::{c_int, c_void};
+use core::mem::MaybeUninit;
+use core::ptr::{NonNull, null_mut};
+use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering::*};
+
+/// What malloc promises of every address.
+const ALIGN: usize = 16;
+
+/// The size of a private first heap.
+const PRIVATE: usize = 1 << 30;
+
+/// Where the first heap is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// In a new shared segment.
+    Exchange {
+        /// Bytes of the segment; if the system refuses (`ulimit -v`), half of it, a quarter, and so on.
+        size: usize,
+        /// Bytes at its beginning that the heap does not use.
+        before: usize,
+        /// Bytes at its end that the heap does not use.
+        behind: usize,
+    },
+    /// In private memory.
+    Private,
+}
+
+/// Who frees what is not of this process's own heaps. All functions may be called from any thread.
+#[repr(C)]
+pub struct Foreign {
+    /// Frees an allocation; false if the pointer is nothing of it.
+    pub free: unsafe extern "C" fn(*mut c_void) -> bool,
+    /// Says how many bytes an allocation has; 0 if the pointer is nothing of it.
+    pub usable_size: unsafe extern "C" fn(*mut c_void) -> usize,
+}
+
+/// The functions of a process's heap, as one library hands them to another.
+#[repr(C)]
+pub struct Interface {
+    /// [`VERSION`]
+    pub version: u32,
+    /// As in C.
+    pub malloc: extern "C" fn(usize) -> *mut c_void,
+    /// As in C.
+    pub calloc: extern "C" fn(usize, usize) -> *mut c_void,
+    /// As in C.
+    pub realloc: unsafe extern "C" fn(*mut c_void, usize) -> *mut c_void,
+    /// As in C.
+    pub free: unsafe extern "C" fn(*mut c_void),
+    /// As in C.
+    pub memalign: extern "C" fn(usize, usize) -> *mut c_void,
+    /// As in C.
+    pub usable_size: unsafe extern "C" fn(*mut c_void) -> usize,
+    /// The exchange: its memfd or -1 (closed by the program, or there is none), its address and size.
+    pub exchange: extern "C" fn(start: *mut *mut c_void, size: *mut usize) -> c_int,
+    /// Frees for somebody who is not trusted: false instead of an end if there is nothing to free.
+    pub try_free: extern "C" fn(*mut c_void) -> bool,
+    /// Sets who frees what is not of this heap.
+    pub set_foreign: extern "C" fn(&'static Foreign),
+}
+
+/// Changes with [`Interface`].
+pub const VERSION: u32 = 1;
+
+/// The name of the function that hands out a preloaded library's interface.
+pub const PRELOADED: &core::ffi::CStr = c"iotdec_preloaded_heap";
+
+/// The interface of the library that is this program's malloc, if it was started with one (LD_PRELOAD).
+pub fn preloaded() -> Option<&'static Interface> {
+    // SAFETY: looks a name up.
+    let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, PRELOADED.as_ptr()) };
+    if found.is_null() {
+        return None;
+    }
+    // SAFETY: the name is ours, and this is the type it has in all versions.
+    let get = unsafe {
+        core::mem::transmute::<*mut c_void, extern "C" fn() -> &'static Interface>(found)
+    };
+    Some(get()).filter(|interface| interface.version == VERSION)
+}
+
+/// A heap, and the segment that it is in.
+struct Area {
+    heap: Heap,
+    segment: Option<Segment>,
+    /// Between the two halves of a fork: the child's copy of the segment, or a negative error number.
+    copy: AtomicI32,
+}
+
+const EMPTY: u32 = 0;
+const BUSY: u32 = 1;
+const READY: u32 = 2;
+
+/// A place for an [`Area`] that is filled once.
+struct Slot {
+    state: AtomicU32,
+    area: UnsafeCell<MaybeUninit<Area>>,
+}
+
+// SAFETY: written once, by who changed the state from EMPTY to BUSY; read only when it is READY. (The exception is a
+// child of fork, see `after_fork_in_child`, which has one thread.)
+unsafe impl Sync for Slot {}
+
+impl Slot {
+    const fn new() -> Self {
+        Self {
+            state: AtomicU32::new(EMPTY),
+            area: UnsafeCell::new(MaybeUninit::uninit()),
+        }
+    }
+
+    #[inline]
+    fn get(&self) -> Option<&Area> {
+        // SAFETY: READY is set after the area was written, and never unset.
+        (self.state.load(Acquire) == READY).then(|| unsafe { (*self.area.get()).assume_init_ref() })
+    }
+
+    /// Fills the slot if it is empty; true if this call did.
+    fn fill(&self, make: impl FnOnce() -> Option<Area>) -> bool {
+        if let Err(state) = self.state.compare_exchange(EMPTY, BUSY, Acquire, Acquire) {
+            // Another thread makes it: soon done, and rare.
+            while state == BUSY && self.state.load(Acquire) == BUSY {
+                core::hint::spin_loop();
+            }
+            return false;
+        }
+        let Some(area) = make() else {
+            self.state.store(EMPTY, Release);
+            return false;
+        };
+        // SAFETY: BUSY keeps all others away.
+        unsafe { (*self.area.get()).write(area) };
+        self.state.store(READY, Release);
+        true
+    }
+}
+
+/// The malloc family of a process. There is one, a `static`.
+pub struct Process {
+    start: Start,
+    name: &'static str,
+    first: Slot,
+    second: Slot,
+    foreign: AtomicPtr<Foreign>,
+}
+
+/// Whose heaps are to survive forks: handlers of fork have no argument.
+static REGISTERED: AtomicPtr<Process> = AtomicPtr::new(null_mut());
+
+impl Process {
+    /// Makes nothing yet. `name` begins the messages about invalid pointers.
+    pub const fn new(start: Start, name: &'static str) -> Self {
+        Self {
+            start,
+            name,
+            first: Slot::new(),
+            second: Slot::new(),
+            foreign: AtomicPtr::new(null_mut()),
+        }
+    }
+
+    /// The segment of the first heap, made if need be; none if there is no memory for it, or if it is private.
+    pub fn exchange(&'static self) -> Option<&'static Segment> {
+        self.heap()?;
+        self.first.get()?.segment.as_ref()
+    }
+
+    /// From now on, memory comes from this heap, which lies in the segment. False if there is a second heap already.
+    pub fn take_over(&'static self, heap: Heap, segment: Segment) -> bool {
+        self.heap();
+        self.second.fill(|| {
+            Some(Area {
+                heap,
+                segment: Some(segment),
+                copy: AtomicI32::new(-1),
+            })
+        })
+    }
+
+    /// Sets who frees what is not of these heaps.
+    pub fn set_foreign(&self, foreign: &'static Foreign) {
+        self.foreign
+            .store(core::ptr::from_ref(foreign).cast_mut(), Release);
+    }
+
+    /// As in C.
+    #[inline]
+    pub fn malloc(&'static self, size: usize) -> *mut c_void {
+        self.allocate(size, ALIGN)
+    }
+
+    /// As in C.
+    pub fn calloc(&'static self, count: usize, size: usize) -> *mut c_void {
+        let zeroed = count
+            .checked_mul(size)
+            .and_then(|size| self.heap()?.allocate_zeroed(size, ALIGN));
+        or_no_memory(zeroed)
+    }
+
+    /// As in C: NULL if `align` is no power of two.
+    pub fn memalign(&'static self, align: usize, size: usize) -> *mut c_void {
+        if !align.is_power_of_two() {
+            os::set_errno(libc::EINVAL);
+            return null_mut();
+        }
+        self.allocate(size, align.max(ALIGN))
+    }
+
+    /// As in C; a size of 0 frees, as in glibc.
+    ///
+    /// # Safety
+    /// As in C; a pointer that is none of malloc's ends the process.
+    pub unsafe fn realloc(&'static self, pointer: *mut c_void, size: usize) -> *mut c_void {
+        let Some(old) = NonNull::new(pointer.cast::<u8>()) else {
+            return self.malloc(size);
+        };
+        if size == 0 {
+            // SAFETY: promised by the caller.
+            unsafe { self.free(pointer) };
+            return null_mut();
+        }
+        let owner = self.owner(pointer);
+        if let Some(area) = owner
+            && self
+                .second
+                .get()
+                .is_none_or(|second| core::ptr::eq(area, second))
+        {
+            // SAFETY: promised by the caller.
+            match unsafe { area.heap.resize(old, size) } {
+                Ok(resized) => return or_no_memory(resized),
+                Err(fault) => self.die("realloc", pointer, fault),
+            }
+        }
+        // Of another heap: what is new comes from this one.
+        // SAFETY: promised by the caller.
+        let now = unsafe { self.usable_size(pointer) };
+        if now == 0 {
+            self.die("realloc", pointer, Fault::Outside);
+        }
+        let moved = self.malloc(size);
+        if let Some(moved) = NonNull::new(moved.cast::<u8>()) {
+            // SAFETY: two allocations of at least so many bytes.
+            unsafe {
+                moved.copy_from_nonoverlapping(old, now.min(size));
+                self.free(pointer);
+            }
+        }
+        moved
+    }
+
+    /// As in C.
+    ///
+    /// # Safety
+    /// As in C; a pointer that is none of malloc's ends the process.
+    #[inline]
+    pub unsafe fn free(&'static self, pointer: *mut c_void) {
+        if pointer.is_null() {
+            return;
+        }
+        let fault = match self.owner(pointer) {
+            Some(area) => match area.heap.free(pointer.cast()) {
+                Ok(()) => return,
+                Err(fault) => fault,
+            },
+            None => Fault::Outside,
+        };
+        if fault == Fault::Outside
+            && let Some(foreign) = self.foreign()
+        {
+            // SAFETY: promised by the caller.
+            let freed = unsafe { (foreign.free)(pointer) };
+            if freed {
+                return;
+            }
+        }
+        self.die("free", pointer, fault);
+    }
+
+    /// Frees for somebody who is not trusted: an error instead of an end. Nothing foreign.
+    pub fn try_free(&'static self, pointer: *mut c_void) -> Result<(), Fault> {
+        self.owner(pointer)
+            .ok_or(Fault::Outside)?
+            .heap
+            .free(pointer.cast())
+    }
+
+    /// How many bytes an allocation has; 0 for NULL and for what is not allocated.
+    ///
+    /// # Safety
+    /// As in C.
+    pub unsafe fn usable_size(&'static self, pointer: *mut c_void) -> usize {
+        match self.owner(pointer) {
+            Some(area) => area.heap.usable_size(pointer.cast()).unwrap_or(0),
+            // SAFETY: promised by the caller.
+            None => self
+                .foreign()
+                .map_or(0, |foreign| unsafe { (foreign.usable_size)(pointer) }),
+        }
+    }
+
+    /// The heap in use.
+    #[inline]
+    pub fn heap(&'static self) -> Option<&'static Heap> {
+        if let Some(area) = self.second.get().or_else(|| self.first.get()) {
+            return Some(&area.heap);
+        }
+        self.make();
+        self.first.get().map(|area| &area.heap)
+    }
+
+    #[inline]
+    fn allocate(&'static self, size: usize, align: usize) -> *mut c_void {
+        or_no_memory(self.heap().and_then(|heap| heap.allocate(size, align)))
+    }
+
+    #[inline]
+    fn owner(&self, pointer: *mut c_void) -> Option<&Area> {
+        let areas = [self.second.get(), self.first.get()];
+        areas
+            .into_iter()
+            .flatten()
+            .find(|area| area.heap.contains(pointer.cast()))
+    }
+
+    fn foreign(&self) -> Option<&'static Foreign> {
+        // SAFETY: null, or from `set_foreign`.
+        unsafe { self.foreign.load(Acquire).as_ref() }
+    }
+
+    #[cold]
+    fn make(&'static self) {
+        let errno = os::errno();
+        let made = self.first.fill(|| match self.start {
+            Start::Exchange {
+                size,
+                before,
+                behind,
+            } => exchange(size, before, behind),
+            Start::Private => private(),
+        });
+        // Registering may allocate, so only now that it can.
+        let this = core::ptr::from_ref(self).cast_mut();
+        if made
+            && REGISTERED
+                .compare_exchange(null_mut(), this, AcqRel, Relaxed)
+                .is_ok()
+        {
+            // As the first one registered, so that its turn is last before a fork, and first after it.
+            // SAFETY: three functions of the right type that exist as long as the process: malloc is never unloaded.
+            unsafe {
+                libc::pthread_atfork(
+                    Some(before_fork),
+                    Some(after_fork),
+                    Some(after_fork_in_child),
+                )
+            };
+        }
+        os::set_errno(errno);
+    }
+
+    #[cold]
+    fn die(&self, function: &str, pointer: *mut c_void, fault: Fault) -> ! {
+        let mut address = *b"0x0000000000000000";
+        for (i, digit) in address[2..].iter_mut().enumerate() {
+            *digit = b"0123456789abcdef"[(pointer as usize >> (60 - 4 * i)) & 15];
+        }
+        let parts: [&[u8]; 8] = [
+            self.name.as_bytes(),
+            b": ",
+            function.as_bytes(),
+            b"(",
+            &address,
+            b"): ",
+            fault.text().as_bytes(),
+            b"\n",
+        ];
+        abort(&parts)
+    }
+}
+
+/// Writes the parts to standard error as they are, for everything else might allocate, and ends the process.
+fn abort(parts: &[&[u8]]) -> ! {
+    for part in parts {
+        // SAFETY: bytes of a slice. If it fails, nobody can be told.
+        unsafe { libc::write(libc::STDERR_FILENO, part.as_ptr().cast(), part.len()) };
+    }
+    // SAFETY: ends the process.
+    unsafe { libc::abort() }
+}
+
+fn or_no_memory(pointer: Option<NonNull<u8>>) -> *mut c_void {
+    let Some(pointer) = pointer else {
+        os::set_errno(libc::ENOMEM);
+        return null_mut();
+    };
+    pointer.as_ptr().cast()
+}
+
+fn exchange(size: usize, before: usize, behind: usize) -> Option<Area> {
+    let sizes = (0..8)
+        .map(|halvings| size >> halvings)
+        .take_while(|size| *size > before + behind);
+    let segment = sizes
+        .map(|size| Segment::create(c"iotdec-exchange", size))
+        .find_map(Result::ok)?;
+    // SAFETY: `before` is less than the length.
+    let start = unsafe { segment.start().add(before) };
+    // SAFETY: the segment is new, and kept beside the heap; whoever uses its ends leaves the heap alone.
+    let heap =
+        unsafe { Heap::new(start, segment.len() - before - behind, Backing::Shared) }.ok()?;
+    Some(Area {
+        heap,
+        segment: Some(segment),
+        copy: AtomicI32::new(-1),
+    })
+}
+
+fn private() -> Option<Area> {
+    let start = os::map_private(PRIVATE).ok()?;
+    // SAFETY: the memory is new and never unmapped.
+    let heap = unsafe { Heap::new(start, PRIVATE, Backing::Private) }.ok()?;
+    Some(Area {
+        heap,
+        segment: None,
+        copy: AtomicI32::new(-1),
+    })
+}
+
+/// The areas of the registered process.
+fn registered() -> impl Iterator<Item = (&'static Slot, &'static Area)> {
+    // SAFETY: null, or a `static` from `make`.
+    let process = unsafe { REGISTERED.load(Acquire).as_ref() };
+    let slots = process
+        .into_iter()
+        .flat_map(|process| [&process.first, &process.second]);
+    slots.filter_map(|slot| Some((slot, slot.get()?)))
+}
+
+extern "C" fn before_fork() {
+    for (_, area) in registered() {
+        area.heap.lock();
+        if let Some(segment) = &area.segment {
+            let copy = segment.copy(area.heap.end_of_used() - segment.start().as_ptr() as usize);
+            area.copy
+                .store(copy.unwrap_or_else(|number| -number), Relaxed);
+        }
+    }
+}
+
+extern "C" fn after_fork() {
+    for (_, area) in registered() {
+        let copy = area.copy.swap(-1, Relaxed);
+        if copy >= 0 {
+            // SAFETY: made by `before_fork`.
+            unsafe { libc::close(copy) };
+        }
+        area.heap.unlock();
+    }
+}
+
+extern "C" fn after_fork_in_child() {
+    for (slot, area) in registered() {
+        let copy = area.copy.swap(-1, Relaxed);
+        if area.segment.is_some() {
+            // SAFETY: the child of a fork has one thread, this one, and `area` is not used in this block.
+            let area = unsafe { (*slot.area.get()).assume_init_mut() };
+            let replaced = match &mut area.segment {
+                Some(segment) if copy >= 0 => segment.replace(copy).is_ok(),
+                _ => false,
+            };
+            if !replaced {
+                // To go on would be to write into the parent's memory.
+                abort(&[b"iotdec: no memory for the heap of a forked process; it ends\n"]);
+            }
+        }
+        area.heap.unlock();
+    }
+}
