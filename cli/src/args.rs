@@ -42,6 +42,8 @@ pub enum Command {
     Bench(BenchArgs),
     /// Make a library for emulated programs whose functions the host's library does.
     NativeLibrary(NativeLibraryArgs),
+    /// Make a library for native programs whose functions a library for aarch64 does.
+    Wrap(WrapArgs),
 }
 
 /// Arguments of `iotdec list`.
@@ -214,6 +216,39 @@ pub struct NativeLibraryArgs {
     #[arg(short, long, value_name = "DIR")]
     pub output: PathBuf,
     /// Print what became of each function as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+const WRAP_HELP: &str = "\
+Writes DIR/SONAME, which native programs link and load as they would the library itself,
+DIR/iotdec-guest-SONAME, which runs in the emulator, DIR/NAME.pc and DIR/source.
+
+Functions that cannot be wrapped are listed with the reason, and with the line for
+wrap.toml that would settle it. docs/library-bridge.md shows it with zlib.
+
+Examples:
+  iotdec wrap vendor.h --library libvendor.so.1 -o wrapped
+  iotdec wrap zlib.h --library sysroot/lib/aarch64-linux-gnu/libz.so.1 \\
+      --config examples/library-bridge/zlib.toml -o wrapped --json";
+
+/// Arguments of `iotdec wrap`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = WRAP_HELP)]
+pub struct WrapArgs {
+    /// The headers that declare the library's functions, in the order of their inclusion.
+    #[arg(required = true, value_name = "HEADER")]
+    pub headers: Vec<PathBuf>,
+    /// The library for aarch64.
+    #[arg(long, value_name = "FILE")]
+    pub library: PathBuf,
+    /// What the headers do not say.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where to write, made if need be.
+    #[arg(short, long, value_name = "DIR")]
+    pub output: PathBuf,
+    /// Print what became of the functions as JSON.
     #[arg(long)]
     pub json: bool,
 }

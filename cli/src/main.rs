@@ -14,6 +14,7 @@ mod pipeline;
 mod play;
 mod screen;
 mod usage;
+mod wrap;
 
 use args::{Args, Command};
 use clap::Parser;
@@ -37,12 +38,17 @@ fn run(command: &Command) -> Result<ExitCode, Failure> {
     if let Command::NativeLibrary(args) = command {
         return native_library::run(args);
     }
+    if let Command::Wrap(args) = command {
+        return wrap::run(args);
+    }
     interrupt::install()?;
     pipeline::init()?;
     match command {
         Command::List(args) => list::run(args),
         Command::Play(args) => play::run(args),
         Command::Bench(args) => bench::run(args),
-        Command::NativeLibrary(_) => unreachable!("does without GStreamer, above"),
+        Command::NativeLibrary(_) | Command::Wrap(_) => {
+            unreachable!("does without GStreamer, above")
+        }
     }
 }

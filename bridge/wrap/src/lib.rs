@@ -13,7 +13,10 @@ pub mod config;
 pub mod elf;
 pub mod emit;
 pub mod model;
+pub mod notes;
 pub mod parse;
+pub mod rules;
+pub mod wrap;
 
 use choose::Choice;
 use emit::native;

@@ -90,10 +90,7 @@ impl<'a> Plan<'a> {
     /// A value that two sides have in common only if they were written together.
     fn fingerprint(&self) -> u64 {
         let text = host::source(self, door::VERSION) + &self.layout();
-        // FNV-1a. No secret: whoever can put a library in the host's directory can do more.
-        text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
-        })
+        super::fingerprint(&text)
     }
 
     /// A header by which both compilers check that they lay out structs as libclang

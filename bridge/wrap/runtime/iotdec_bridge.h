@@ -1,0 +1,283 @@
+/*
+ * iotdec_bridge.h: what the native parts of all generated wrapper libraries have in common. Part of each of them.
+ */
+#include <limits.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <wchar.h>
+
+#define IOTDEC_UNUSED __attribute__((unused))
+#define IOTDEC_BITS(pointer) ((uint64_t)(uintptr_t)(pointer))
+
+/* So many elements, in bytes. */
+static IOTDEC_UNUSED size_t iotdec_bytes(struct iotdec_call *call, long long count, size_t element)
+{
+    size_t size;
+
+    if (count >= 0 && !__builtin_mul_overflow((size_t)count, element, &size) && size <= LONG_MAX)
+        return size;
+    iotdec_call_fail(call, "the number of elements at a pointer is negative or too large");
+    return 0;
+}
+
+static IOTDEC_UNUSED const char *iotdec_text(struct iotdec_call *call, const void *text)
+{
+    return iotdec_in(call, text, text ? strlen(text) + 1 : 0);
+}
+
+/* `count` strings, or those up to a null if it is negative. */
+static IOTDEC_UNUSED const char **iotdec_texts(struct iotdec_call *call, const void *texts, long long count)
+{
+    const char *const *from = texts;
+    const char **to;
+    size_t number = 0;
+
+    if (!from)
+        return NULL;
+    if (count < 0)
+        while (from[number])
+            number++;
+    else
+        number = (size_t)count;
+    to = iotdec_take(call, iotdec_bytes(call, (long long)number + 1, sizeof *to));
+    if (iotdec_call_failed(call))
+        return NULL;
+    for (size_t index = 0; index < number; index++)
+        to[index] = iotdec_text(call, from[index]);
+    to[number] = NULL;
+    return to;
+}
+
+/* A copy that is never given back. */
+static IOTDEC_UNUSED void *iotdec_keep(struct iotdec_call *call, const void *memory, size_t size)
+{
+    void *copy;
+
+    if (!memory || iotdec_is_shared(memory, size))
+        return (void *)memory;
+    copy = iotdec_malloc(size ? size : 1);
+    if (!copy) {
+        iotdec_call_fail(call, "no shared memory is left for what the library keeps");
+        return NULL;
+    }
+    return memcpy(copy, memory, size);
+}
+
+/* Where a pointer that came back is in the program, if it is into a copy or just behind it. */
+static IOTDEC_UNUSED int iotdec_home(uint64_t *pointer, const void *copy, const void *memory, size_t size)
+{
+    if (!copy || copy == memory || *pointer - IOTDEC_BITS(copy) > size)
+        return 0;
+    *pointer = IOTDEC_BITS(memory) + (*pointer - IOTDEC_BITS(copy));
+    return 1;
+}
+
+/* The same for pointers that the library has written. */
+static IOTDEC_UNUSED void iotdec_homes(void *pointers, size_t bytes, const void *copy, const void *memory, size_t size)
+{
+    for (size_t at = 0; at + sizeof(uint64_t) <= bytes; at += sizeof(uint64_t)) {
+        uint64_t pointer;
+
+        memcpy(&pointer, (char *)pointers + at, sizeof pointer);
+        if (iotdec_home(&pointer, copy, memory, size))
+            memcpy((char *)pointers + at, &pointer, sizeof pointer);
+    }
+}
+
+/*
+ * Copies that stay at their address: the library remembers it. Found by the address of what they are copies of; a
+ * further object at the same address gets the same one.
+ */
+struct iotdec_kept {
+    struct iotdec_kept *next;
+    void *memory, *copy;
+    size_t size;
+    /* The generated code's own: what it sent last. */
+    void *state;
+};
+
+static IOTDEC_UNUSED pthread_mutex_t iotdec_kept_lock = PTHREAD_MUTEX_INITIALIZER;
+static IOTDEC_UNUSED struct iotdec_kept *iotdec_kept_all[1024];
+
+static IOTDEC_UNUSED struct iotdec_kept *iotdec_kept(struct iotdec_call *call, void *memory, size_t size, size_t state)
+{
+    struct iotdec_kept **chain = &iotdec_kept_all[IOTDEC_BITS(memory) / 16 % 1024], *kept;
+
+    pthread_mutex_lock(&iotdec_kept_lock);
+    for (kept = *chain; kept; kept = kept->next)
+        if (kept->memory == memory && kept->size == size)
+            break;
+    if (!kept) {
+        kept = calloc(1, sizeof *kept);
+        if (kept) {
+            *kept = (struct iotdec_kept){*chain, memory, NULL, size, calloc(1, state)};
+            kept->copy = iotdec_is_shared(memory, size) ? memory : iotdec_calloc(1, size);
+            if (kept->copy && kept->state) {
+                *chain = kept;
+            } else {
+                if (kept->copy != memory)
+                    iotdec_free(kept->copy);
+                free(kept->state);
+                free(kept);
+                kept = NULL;
+            }
+        }
+    }
+    pthread_mutex_unlock(&iotdec_kept_lock);
+    if (!kept)
+        iotdec_call_fail(call, "no memory is left for a struct that the library keeps");
+    return kept;
+}
+
+/* Of which object this is the copy. */
+static IOTDEC_UNUSED struct iotdec_kept *iotdec_kept_of(const void *copy, size_t size)
+{
+    struct iotdec_kept *kept = NULL;
+
+    pthread_mutex_lock(&iotdec_kept_lock);
+    for (size_t chain = 0; copy && !kept && chain < 1024; chain++)
+        for (kept = iotdec_kept_all[chain]; kept; kept = kept->next)
+            if (kept->copy == copy && kept->size == size)
+                break;
+    pthread_mutex_unlock(&iotdec_kept_lock);
+    return kept;
+}
+
+/*
+ * Arguments as a function with a variable number of them takes them on aarch64: numbers and addresses in the
+ * registers that are left, floating point numbers in others, and what finds no place, in order, on the stack.
+ */
+#define IOTDEC_STACK_WORDS 32
+struct iotdec_arguments {
+    uint64_t general[8], stack[IOTDEC_STACK_WORDS];
+    double floating[8];
+};
+
+struct iotdec_placing {
+    struct iotdec_call *call;
+    struct iotdec_arguments *arguments;
+    unsigned generals, floatings, general, floating, stacked;
+};
+
+static IOTDEC_UNUSED void iotdec_place_word(struct iotdec_placing *to, uint64_t word)
+{
+    if (to->general < to->generals)
+        to->arguments->general[to->general++] = word;
+    else if (to->stacked < IOTDEC_STACK_WORDS)
+        to->arguments->stack[to->stacked++] = word;
+    else
+        iotdec_call_fail(to->call, "more arguments after a format than can cross");
+}
+
+static IOTDEC_UNUSED void iotdec_place_double(struct iotdec_placing *to, double number)
+{
+    uint64_t word;
+
+    if (to->floating < to->floatings) {
+        to->arguments->floating[to->floating++] = number;
+        return;
+    }
+    memcpy(&word, &number, sizeof word);
+    if (to->stacked < IOTDEC_STACK_WORDS)
+        to->arguments->stack[to->stacked++] = word;
+    else
+        iotdec_call_fail(to->call, "more arguments after a format than can cross");
+}
+
+/*
+ * Finds out from a format as for printf what the arguments are, and places them; `strings` are conversions beyond `s`
+ * that take a string. (A struct around the list, since a va_list that is a parameter is another type.)
+ */
+struct iotdec_list {
+    va_list list;
+};
+
+static IOTDEC_UNUSED void iotdec_format(struct iotdec_placing *to, const char *format, const char *strings,
+                                        struct iotdec_list *from)
+{
+    while (format && (format = strchr(format, '%'))) {
+        long precision = -1;
+        int longs = 0, is_big = 0;
+        char conversion;
+
+        format += 1 + strspn(format + 1, "-+ #0'I!,");
+        if (*format == '*') {
+            iotdec_place_word(to, (uint64_t)(int64_t)va_arg(from->list, int));
+            format++;
+        }
+        format += strspn(format, "0123456789");
+        if (*format == '$') {
+            iotdec_call_fail(to->call, "a format with numbered arguments cannot cross");
+            return;
+        }
+        if (*format == '.') {
+            format++;
+            if (*format == '*') {
+                precision = va_arg(from->list, int);
+                iotdec_place_word(to, (uint64_t)precision);
+                format++;
+            } else {
+                precision = strtol(format, (char **)&format, 10);
+            }
+        }
+        for (;; format++) {
+            if (*format == 'l')
+                longs++;
+            else if (*format == 'q' && !strchr(strings, 'q'))
+                longs = 2;
+            else if (*format == 'j' || *format == 'z' || *format == 't') {
+                /* As one conversion that SQLite has. */
+                if (*format == 'z' && strchr(strings, 'z'))
+                    break;
+                longs = 1;
+            } else if (*format == 'L')
+                is_big = 1;
+            else if (*format != 'h')
+                break;
+        }
+        conversion = *format;
+        if (!conversion)
+            return;
+        format++;
+        if (conversion == '%')
+            continue;
+        if (conversion == 's' || conversion == 'S' || strchr(strings, conversion)) {
+            const char *text = va_arg(from->list, const char *);
+            size_t size;
+
+            if (conversion == 'S' && !strchr(strings, 'S'))
+                longs = 1;
+            if (!text)
+                size = 0;
+            else if (conversion != 's' && conversion != 'S')
+                size = strlen(text) + 1;
+            else if (longs)
+                size = precision < 0 ? (wcslen((const wchar_t *)text) + 1) * sizeof(wchar_t)
+                                     : wcsnlen((const wchar_t *)text, precision) * sizeof(wchar_t);
+            else
+                size = precision < 0 ? strlen(text) + 1 : strnlen(text, precision);
+            /* One byte more than the precision would let it read, lest it be shared memory of nothing. */
+            text = text && !size ? iotdec_in(to->call, "", 1) : iotdec_in(to->call, text, size);
+            iotdec_place_word(to, IOTDEC_BITS(text));
+        } else if (strchr("aAeEfFgG", conversion)) {
+            if (is_big) {
+                iotdec_call_fail(to->call, "a long double after a format cannot cross");
+                return;
+            }
+            iotdec_place_double(to, va_arg(from->list, double));
+        } else if (conversion == 'p') {
+            iotdec_place_word(to, IOTDEC_BITS(va_arg(from->list, void *)));
+        } else if (strchr("dic", conversion)) {
+            iotdec_place_word(to, longs ? (uint64_t)va_arg(from->list, long)
+                                        : (uint64_t)(int64_t)va_arg(from->list, int));
+        } else if (strchr("ouxX", conversion)) {
+            iotdec_place_word(to, longs ? va_arg(from->list, unsigned long) : va_arg(from->list, unsigned));
+        } else if (conversion != 'm') {
+            iotdec_call_fail(to->call, "a conversion of a format is not known, or writes to memory");
+            return;
+        }
+    }
+}

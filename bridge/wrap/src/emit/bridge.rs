@@ -1,0 +1,175 @@
+//! From a native program to a library in the guest: messages in memory that both sides
+//! see, in fixed-width fields. The runtime's headers say how the two parts use it.
+
+mod copies;
+mod guest;
+mod host;
+mod message;
+
+use crate::elf::Exports;
+use crate::model::{Header, Parameter, Signature, Type, Value};
+use crate::rules::{Decision, Rule, Rules};
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+/// A library whose functions are all decided on.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan<'a> {
+    /// Absolute paths of the headers.
+    pub headers: &'a [PathBuf],
+    /// What they say.
+    pub guest: &'a Header,
+    /// What the library exports.
+    pub exports: &'a Exports,
+    /// How everything crosses.
+    pub rules: &'a Rules,
+    /// The library's absolute path.
+    pub library: &'a Path,
+    /// The file name of the guest part.
+    pub guest_part: &'a str,
+}
+
+/// A function that is wrapped.
+#[derive(Clone, Copy)]
+struct Wrapped<'a> {
+    name: &'a str,
+    signature: &'a Signature,
+    rule: &'a Rule,
+}
+
+impl<'a> Plan<'a> {
+    /// The functions that are wrapped, in the order of their numbers.
+    fn wrapped(&self) -> impl Iterator<Item = Wrapped<'a>> + use<'a> {
+        let Plan { guest, rules, .. } = *self;
+        rules
+            .functions
+            .iter()
+            .filter_map(|(name, decision)| match decision {
+                Decision::Wrapped(rule) => Some(Wrapped {
+                    name,
+                    signature: &guest.functions[name].signature,
+                    rule,
+                }),
+                Decision::Refused(_) => None,
+            })
+    }
+
+    /// A header that includes the library's, whose warnings are not ours.
+    pub fn headers_source(&self) -> String {
+        let mut text = String::from("#pragma GCC system_header\n");
+        for header in self.headers {
+            let _ = writeln!(text, "#include \"{}\"", header.display());
+        }
+        text
+    }
+
+    /// What both sides have in common.
+    pub fn messages(&self) -> String {
+        let mut text = self.opening("messages");
+        text += "#include <stddef.h>\n#include <stdint.h>\n";
+        text += super::SAME;
+        for tag in self.crossing_records() {
+            text += &super::same_layout(&self.guest.records[tag]);
+        }
+        text += "\nenum {\n";
+        for function in self.wrapped() {
+            let _ = writeln!(text, "    F_{},", function.name);
+        }
+        text += "    F_COUNT\n};\n";
+        for Wrapped {
+            name,
+            signature,
+            rule,
+        } in self.wrapped()
+        {
+            let is_format = rule.format.is_some();
+            text += &message::message(&format!("m_{name}"), signature, self.guest, is_format);
+        }
+        for (number, pointed) in self.rules.signatures.iter().enumerate() {
+            let name = format!("s_{number}");
+            text += &message::message(&name, &pointed.signature, self.guest, false);
+        }
+        text
+    }
+
+    /// The records whose layout matters to both sides and that C can name.
+    fn crossing_records(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        let Plan { guest, .. } = *self;
+        let records = guest.records.iter();
+        let named = records.filter(|(_, record)| record.is_named);
+        named.map(|(tag, _)| tag.as_str())
+    }
+
+    fn opening(&self, what: &str) -> String {
+        format!(
+            "/* {}: {what}. Written by iotdec wrap. */\n",
+            self.exports.name
+        )
+    }
+
+    /// The guest's part.
+    pub fn guest_source(&self) -> String {
+        guest::source(self, self.fingerprint())
+    }
+
+    /// The host's part.
+    pub fn host_source(&self) -> String {
+        host::source(self, self.fingerprint())
+    }
+
+    /// A value that two parts have in common only if they were written together.
+    fn fingerprint(&self) -> u64 {
+        super::fingerprint(&(self.messages() + &guest::source(self, 0)))
+    }
+}
+
+/// `TYPE NAME` for any type that C can spell.
+fn declare(value: &Value, name: &str) -> String {
+    format!("{} {name}", spelled(value))
+}
+
+/// A type that can stand in front of a name.
+fn spelled(value: &Value) -> String {
+    let spelling = &value.spelling;
+    if spelling.contains(['(', '[']) {
+        format!("__typeof__({spelling})")
+    } else {
+        spelling.clone()
+    }
+}
+
+/// `TYPE NAME, TYPE NAME`, or `void`.
+fn parameter_list(signature: &Signature) -> String {
+    let mut list: Vec<_> = signature
+        .parameters
+        .iter()
+        .map(|Parameter { name, value, .. }| declare(value, name))
+        .collect();
+    if signature.variadic {
+        list.push("...".into());
+    }
+    if list.is_empty() {
+        "void".into()
+    } else {
+        list.join(", ")
+    }
+}
+
+/// The type of pointers to such functions, as a cast needs it.
+fn pointer_type(signature: &Signature) -> String {
+    let list: Vec<_> = signature
+        .parameters
+        .iter()
+        .map(|p| spelled(&p.value))
+        .collect();
+    let list = if list.is_empty() {
+        "void".into()
+    } else {
+        list.join(", ")
+    };
+    format!("{} (*)({list})", spelled(&signature.result))
+}
+
+fn returns(signature: &Signature) -> bool {
+    signature.result.kind != Type::Void
+}

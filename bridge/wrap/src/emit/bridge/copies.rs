@@ -1,0 +1,196 @@
+//! Copies of structs with pointers in them: what goes there, and what comes back.
+
+use crate::model::{Record, Type};
+use crate::notes::Count;
+use crate::rules::{Block, Crossing, RecordRule};
+use std::fmt::Write;
+
+/// `give_TAG`, which makes a copy and gives its address, and `back_TAG`, which brings back
+/// what the library wrote. Between the two, a `struct k_TAG` knows what was sent.
+///
+/// Where the struct itself is shared, its pointers are replaced in place and put back.
+pub fn copies(tag: &str, record: &Record, rule: &RecordRule) -> String {
+    let spelling = &record.spelling;
+    let mut state = String::new();
+    let mut give = String::new();
+    let mut back = String::new();
+    for (field, crossing) in &rule.fields {
+        if let Crossing::Data(_) | Crossing::Text = crossing {
+            let _ = writeln!(state, "    void *q_{field};\n    size_t n_{field};");
+        }
+        one(tag, record, field, crossing, &mut give, &mut back);
+    }
+    let (open, find) = if rule.kept {
+        (
+            String::from(
+                "    struct iotdec_kept *kept = iotdec_kept(c, p, sizeof *p, sizeof *k);\n    \
+                 if (!kept)\n        return NULL;\n    k = kept->state;\n    k->copy = kept->copy;\n",
+            ),
+            "    struct iotdec_kept *kept = iotdec_kept(c, p, sizeof *p, sizeof *k);\n    \
+             if (!kept)\n        return;\n    k = kept->state;\n"
+                .to_owned(),
+        )
+    } else {
+        (
+            "    k->copy = iotdec_is_shared(p, sizeof *p) ? p : iotdec_take(c, sizeof *p);\n"
+                .into(),
+            String::new(),
+        )
+    };
+    format!(
+        r#"
+/* {spelling} */
+struct k_{tag} {{
+    {spelling} sent, *copy;
+{state}}};
+
+static IOTDEC_UNUSED {spelling} *give_{tag}(struct iotdec_call *c, {spelling} *p, struct k_{tag} *k, int counts)
+{{
+    if (!p)
+        return NULL;
+{open}    {spelling} now;
+    memcpy(&now, p, sizeof now);
+    memcpy(&k->sent, p, sizeof now);
+    if (counts) {{
+{give}    }}
+    memcpy((void *)k->copy, &now, sizeof now);
+    return k->copy;
+}}
+
+static IOTDEC_UNUSED void back_{tag}(struct iotdec_call *c, {spelling} *p, struct k_{tag} *k, int counts, int writes)
+{{
+    if (!p)
+        return;
+{find}    {spelling} now;
+    memcpy(&now, k->copy, sizeof now);
+    if (!writes) {{
+        if (k->copy == p)
+            memcpy((void *)p, &k->sent, sizeof now);
+        return;
+    }}
+    if (counts) {{
+{back}    }}
+    (void)c;
+    memcpy((void *)p, &now, sizeof now);
+}}
+"#
+    )
+}
+
+fn one(
+    tag: &str,
+    record: &Record,
+    field: &str,
+    crossing: &Crossing,
+    give: &mut String,
+    back: &mut String,
+) {
+    let set = |value: &str| format!("now.{field} = (__typeof__(now.{field}))(uintptr_t){value};\n");
+    match crossing {
+        Crossing::Function(number) => {
+            let _ = write!(
+                give,
+                "        {}",
+                set(&format!(
+                    "iotdec_give_function(c, (void (*)(void))now.{field}, {number})"
+                ))
+            );
+            let taken = format!("iotdec_take_function(c, IOTDEC_BITS(now.{field}), {number})");
+            let _ = write!(
+                back,
+                "        if (now.{field} != k->sent.{field})\n            {}",
+                set(&taken)
+            );
+        }
+        Crossing::Shared => {
+            let _ = writeln!(
+                give,
+                "        iotdec_shared(c, (const void *)now.{field}, \"{tag}.{field}\");"
+            );
+        }
+        Crossing::Text => {
+            let _ = write!(
+                give,
+                "        k->q_{field} = (void *)iotdec_text(c, now.{field});\n        {}",
+                set(&format!("k->q_{field}"))
+            );
+            let _ = write!(
+                back,
+                "        if ((const void *)now.{field} == k->q_{field})\n            \
+                 now.{field} = k->sent.{field};\n"
+            );
+        }
+        Crossing::Data(block) => data(record, field, block, give, back),
+        _ => {}
+    }
+}
+
+fn data(record: &Record, field: &str, block: &Block, give: &mut String, back: &mut String) {
+    let is_void = record
+        .field(field)
+        .and_then(|field| field.value.kind.pointee())
+        .is_none_or(|to| to.kind == Type::Void);
+    let bytes = |count: &Count, of: &str| {
+        let element = match is_void || count.in_bytes {
+            true => "1".into(),
+            false => format!("sizeof *now.{field}"),
+        };
+        let count = qualified(&count.expression, record, of);
+        format!("iotdec_bytes(c, (long long)({count}), {element})")
+    };
+    let copy = match (block.keeps, block.reads) {
+        (true, _) => "keep",
+        (_, true) => "in",
+        (_, false) => "out",
+    };
+    let _ = write!(
+        give,
+        "        k->n_{field} = now.{field} ? {} : 0;\n        \
+         k->q_{field} = iotdec_{copy}(c, (void *)now.{field}, k->n_{field});\n        \
+         now.{field} = (__typeof__(now.{field}))k->q_{field};\n",
+        bytes(&block.count, "k->sent")
+    );
+    let _ = writeln!(
+        back,
+        "        {{\n            uint64_t at = IOTDEC_BITS(now.{field});"
+    );
+    if block.writes && !block.keeps {
+        let size = match &block.back {
+            _ if block.moves => format!("at - IOTDEC_BITS(k->q_{field})"),
+            Some(count) => bytes(count, "now"),
+            None => format!("k->n_{field}"),
+        };
+        let _ = write!(
+            back,
+            "            size_t size = {size};\n            \
+             if (k->q_{field} && size <= k->n_{field})\n                \
+             iotdec_back(c, (void *)k->sent.{field}, k->q_{field}, size);\n"
+        );
+    }
+    let _ = write!(
+        back,
+        "            iotdec_home(&at, k->q_{field}, k->sent.{field}, k->n_{field});\n            \
+         now.{field} = (__typeof__(now.{field}))(uintptr_t)at;\n        }}\n"
+    );
+}
+
+/// An expression with the names of fields made accesses to them.
+fn qualified(expression: &str, record: &Record, of: &str) -> String {
+    let mut text = String::new();
+    let mut rest = expression;
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    while let Some(start) = rest.find(is_part) {
+        let end = rest[start..]
+            .find(|c| !is_part(c))
+            .map_or(rest.len(), |end| start + end);
+        let word = &rest[start..end];
+        text += &rest[..start];
+        let is_member = rest[..start].ends_with('.') || rest[..start].ends_with("->");
+        if !is_member && record.field(word).is_some() {
+            let _ = write!(text, "{of}.");
+        }
+        text += word;
+        rest = &rest[end..];
+    }
+    text + rest
+}

@@ -1,0 +1,218 @@
+//! The guest's part: calls the library with what is in messages, and makes messages of
+//! what the library calls.
+
+use super::message::{REGISTERS, STACK_WORDS, member};
+use super::{Plan, Wrapped, parameter_list, pointer_type, returns, spelled};
+use crate::model::{Float, Signature, Type, Value};
+use crate::rules::FormatRule;
+use std::fmt::Write;
+
+pub fn source(plan: &Plan, fingerprint: u64) -> String {
+    let mut text = plan.opening("the part that runs in the guest");
+    // The runtime's header before any function: it gives a register a name.
+    text += "#include \"iotdec_guest.h\"\n#include \"headers.h\"\n#include \"messages.h\"\n\
+             #include <stdarg.h>\n#include <string.h>\n";
+    for function in plan.wrapped() {
+        call(&function, &mut text);
+    }
+    text += "\nstatic void (*const iotdec_functions[])(void *) = {\n";
+    for function in plan.wrapped() {
+        let _ = writeln!(text, "    f_{},", function.name);
+    }
+    text += "    0\n};\n";
+    for (number, pointed) in plan.rules.signatures.iter().enumerate() {
+        serve(number, &pointed.signature, &mut text);
+        entry(number, &pointed.signature, &mut text);
+    }
+    text += "\nstatic void (*const iotdec_serve[])(void *, void *) = {\n";
+    let count = plan.rules.signatures.len();
+    for number in 0..count {
+        let _ = writeln!(text, "    serve_{number},");
+    }
+    text += "    0\n};\nstatic void *const iotdec_entries[] = {\n";
+    for number in 0..count {
+        let _ = writeln!(text, "    (void *)entry_{number},");
+    }
+    let _ = write!(
+        text,
+        "    0\n}};\n\nconst struct iotdec_guest iotdec_guest = {{\n    \
+         IOTDEC_GUEST_VERSION, F_COUNT, {count}, 0, {fingerprint:#x},\n    \
+         iotdec_functions, iotdec_serve, iotdec_entries\n}};\n"
+    );
+    text
+}
+
+/// A parameter out of a message.
+fn argument(name: &str, value: &Value) -> String {
+    let field = format!("iotdec_m->{}", member(name));
+    match &value.kind {
+        Type::Record(_) => format!("*({} *){field}", spelled(value)),
+        Type::Pointer(_) => format!("({})(uintptr_t){field}", spelled(value)),
+        _ => format!("({}){field}", spelled(value)),
+    }
+}
+
+/// `result = call;` into a message.
+fn store(target: &str, result: &Value, call: &str) -> String {
+    match &result.kind {
+        Type::Void => format!("    {call};\n"),
+        Type::Record(_) => format!(
+            "    {} iotdec_r = {call};\n    memcpy({target}, &iotdec_r, sizeof iotdec_r);\n",
+            spelled(result)
+        ),
+        Type::Pointer(_) => format!("    {target} = (uint64_t)(uintptr_t){call};\n"),
+        Type::Float(_) => format!("    {target} = {call};\n"),
+        kind => {
+            let bits = 8 * kind.integer_size().unwrap_or(8);
+            format!("    {target} = (uint{bits}_t){call};\n")
+        }
+    }
+}
+
+fn arguments(signature: &Signature) -> Vec<String> {
+    let parameters = signature.parameters.iter();
+    parameters.map(|p| argument(&p.name, &p.value)).collect()
+}
+
+fn call(function: &Wrapped, text: &mut String) {
+    let Wrapped {
+        name,
+        signature,
+        rule,
+    } = *function;
+    let mut given = arguments(signature);
+    match &rule.format {
+        Some(FormatRule {
+            list: Some(list), ..
+        }) => {
+            given[*list] = "iotdec_list".into();
+            let call = format!("({name})({})", given.join(", "));
+            let store = store("iotdec_m->iotdec_result", &signature.result, &call);
+            let _ = write!(
+                text,
+                "\nstatic void v_{name}(struct m_{name} *iotdec_m, ...)\n{{\n    va_list iotdec_list;\n    \
+                 va_start(iotdec_list, iotdec_m);\n{store}    va_end(iotdec_list);\n}}\n"
+            );
+            let words = variable(REGISTERS - 1, REGISTERS);
+            open(name, text);
+            let _ = writeln!(text, "    v_{name}(iotdec_m, {words});\n}}");
+            return;
+        }
+        Some(_) => {
+            let [general, floating] = free_registers(signature);
+            given.push(variable(general, floating));
+        }
+        None => {}
+    }
+    open(name, text);
+    // In parentheses, so that a macro of that name does not stand in for it.
+    let call = format!("({name})({})", given.join(", "));
+    *text += &store("iotdec_m->iotdec_result", &signature.result, &call);
+    if signature.parameters.is_empty() && !returns(signature) {
+        *text += "    (void)iotdec_m;\n";
+    }
+    *text += "}\n";
+}
+
+fn open(name: &str, text: &mut String) {
+    let _ = write!(
+        text,
+        "\nstatic void f_{name}(void *iotdec_p)\n{{\n    struct m_{name} *iotdec_m = iotdec_p;\n"
+    );
+}
+
+/// How many registers are left for the variable arguments of a function: those for
+/// numbers and addresses, and those for floating point.
+pub fn free_registers(signature: &Signature) -> [usize; 2] {
+    let is_float = |value: &Value| matches!(value.kind, Type::Float(_));
+    let floats = signature
+        .parameters
+        .iter()
+        .filter(|p| is_float(&p.value))
+        .count();
+    let others = signature.parameters.len() - floats;
+    [
+        REGISTERS.saturating_sub(others),
+        REGISTERS.saturating_sub(floats),
+    ]
+}
+
+/// All variable arguments there can be. In this order the compiler puts them just where
+/// the native side has decided that they belong; more than the callee looks at do no harm.
+fn variable(general: usize, floating: usize) -> String {
+    let list = |name: &str, count: usize| {
+        (0..count)
+            .map(|index| format!("iotdec_m->iotdec_{name}[{index}]"))
+            .collect::<Vec<_>>()
+    };
+    let all = [
+        list("general", general),
+        list("floating", floating),
+        list("stack", STACK_WORDS),
+    ];
+    all.concat().join(", ")
+}
+
+/// Calls a function of the guest for the program.
+fn serve(number: usize, signature: &Signature, text: &mut String) {
+    let call = format!(
+        "(({})iotdec_target_)({})",
+        pointer_type(signature),
+        arguments(signature).join(", ")
+    );
+    let _ = write!(
+        text,
+        "\nstatic void serve_{number}(void *iotdec_p, void *iotdec_target_)\n{{\n    \
+         struct s_{number} *iotdec_m = iotdec_p;\n{}",
+        store("iotdec_m->iotdec_result", &signature.result, &call)
+    );
+    if signature.parameters.is_empty() && !returns(signature) {
+        *text += "    (void)iotdec_m;\n";
+    }
+    *text += "}\n";
+}
+
+/// What the library calls when it calls a function of the program.
+fn entry(number: usize, signature: &Signature, text: &mut String) {
+    let result = spelled(&signature.result);
+    let _ = write!(
+        text,
+        "\nstatic {result} entry_{number}({})\n{{\n    void *iotdec_to = iotdec_target;\n    \
+         struct iotdec_callback iotdec_c;\n    struct s_{number} *iotdec_m = \
+         iotdec_callback_begin(&iotdec_c, sizeof *iotdec_m);\n",
+        parameter_list(signature)
+    );
+    for parameter in &signature.parameters {
+        *text += &pack(&parameter.name, &parameter.value);
+    }
+    let _ = writeln!(
+        text,
+        "    iotdec_callback_run(&iotdec_c, &iotdec_guest, {number}, iotdec_to);"
+    );
+    if returns(signature) {
+        let _ = writeln!(
+            text,
+            "    {result} iotdec_r = {};",
+            argument("iotdec_result", &signature.result)
+        );
+    }
+    *text += "    iotdec_callback_end(&iotdec_c);\n";
+    if returns(signature) {
+        *text += "    return iotdec_r;\n";
+    }
+    *text += "}\n";
+}
+
+/// A parameter into a message, as it is.
+pub fn pack(name: &str, value: &Value) -> String {
+    let field = format!("iotdec_m->{}", member(name));
+    match &value.kind {
+        Type::Record(_) => format!("    memcpy({field}, &{name}, sizeof {name});\n"),
+        Type::Pointer(_) => format!("    {field} = (uint64_t)(uintptr_t){name};\n"),
+        Type::Float(Float::Single | Float::Double) => format!("    {field} = {name};\n"),
+        kind => {
+            let bits = 8 * kind.integer_size().unwrap_or(8);
+            format!("    {field} = (uint{bits}_t){name};\n")
+        }
+    }
+}

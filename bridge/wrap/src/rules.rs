@@ -1,0 +1,407 @@
+//! Decides how everything crosses that a function takes and returns, for functions that
+//! a native program calls and a library in the guest does.
+//!
+//! What the library makes is readable by the program where it is, so what comes back
+//! crosses as it is. What the program makes is elsewhere, unless it took shared memory:
+//! it has to be copied, and so it has to be known how much it is. Where types do not say,
+//! `wrap.toml` must; nothing is guessed that could corrupt memory.
+
+mod names;
+mod pointers;
+mod records;
+
+use crate::elf::Exports;
+use crate::model::{Function, Header, Signature, Type, Value};
+use crate::notes::{Count, FunctionNotes, Notes, Pass, fits, said};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What was decided on a library.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// Its exported functions that the headers declare.
+    pub functions: BTreeMap<String, Decision>,
+    /// What the function pointers point at that cross, by number.
+    pub signatures: Vec<Pointed>,
+    /// The structs of which copies are made field by field.
+    pub records: BTreeMap<String, RecordRule>,
+}
+
+/// What becomes of a function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// It is wrapped, and so it crosses.
+    Wrapped(Rule),
+    /// It is not; why, and what would settle it.
+    Refused(String),
+}
+
+/// How a call crosses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// The parameters, in their order.
+    pub parameters: Vec<Crossing>,
+    /// What it returns.
+    pub result: Crossing,
+    /// The result when the library is lost, if not zero.
+    pub on_crash: Option<String>,
+    /// For functions like printf.
+    pub format: Option<FormatRule>,
+    /// Names and signatures of the functions that it looks up.
+    pub procs: BTreeMap<String, usize>,
+}
+
+/// Where a function like printf has its format.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FormatRule {
+    /// The parameter that is the format.
+    pub format: usize,
+    /// The parameter that is a `va_list`, if the arguments come in one.
+    pub list: Option<usize>,
+    /// Conversions beyond `s` that take strings.
+    pub strings: String,
+}
+
+/// What a function pointer points at.
+#[derive(Clone, Debug)]
+pub struct Pointed {
+    /// The function's type.
+    pub signature: Signature,
+    /// Its name in `wrap.toml`, if something is said there.
+    pub name: Option<String>,
+    /// How a call of the program's function by the library crosses: all pointers as they
+    /// are.
+    pub inward: Rule,
+    /// How a call of the library's function by the program crosses, or why it cannot.
+    pub outward: Result<Rule, String>,
+}
+
+/// How one thing crosses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Crossing {
+    /// There is nothing.
+    Nothing,
+    /// A number.
+    Number,
+    /// A struct or union by value.
+    Record,
+    /// A pointer, as it is.
+    Value,
+    /// A pointer to an object of the library, which must be of the worker that runs now.
+    Handle,
+    /// A pointer that must be to shared memory.
+    Shared,
+    /// A pointer to a function of this signature.
+    Function(usize),
+    /// A pointer to text that ends with a zero.
+    Text,
+    /// A pointer to strings: so many, or up to a null.
+    Texts(Option<Count>),
+    /// A pointer to memory that is copied.
+    Data(Block),
+}
+
+/// Memory that is copied where it is not shared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// The function reads it.
+    pub reads: bool,
+    /// The function writes it.
+    pub writes: bool,
+    /// How much it is.
+    pub count: Count,
+    /// How much of it the function writes, if not all.
+    pub back: Option<Count>,
+    /// The copy stays for ever.
+    pub keeps: bool,
+    /// The function moves the pointer on, where that is a field.
+    pub moves: bool,
+    /// What it consists of.
+    pub element: Element,
+}
+
+/// What a [`Block`] consists of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Element {
+    /// Bytes, which are the same on both sides.
+    Bytes,
+    /// Structs with pointers in them, by [`Rules::records`].
+    Record(String),
+    /// Pointers to functions of this signature.
+    Functions(usize),
+}
+
+/// How a struct with pointers in it is copied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordRule {
+    /// The copy stays at its address.
+    pub kept: bool,
+    /// Functions in which the pointers count; patterns, all if there is none.
+    pub only: Vec<String>,
+    /// The pointers.
+    pub fields: Vec<(String, Crossing)>,
+}
+
+impl RecordRule {
+    /// Whether the pointers in it count in this function.
+    pub fn counts_in(&self, function: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| fits(only, function))
+    }
+}
+
+/// Decides on every exported function that the headers declare.
+pub fn decide(exports: &Exports, guest: &Header, host: &Header, notes: &Notes) -> Rules {
+    let mut decider = Decider {
+        guest,
+        host,
+        notes,
+        rules: Rules::default(),
+        busy: BTreeSet::new(),
+    };
+    let exported = exports.functions.keys();
+    for name in exported.filter(|name| guest.functions.contains_key(*name)) {
+        let decision = match decider.function(name) {
+            Ok(rule) => Decision::Wrapped(rule),
+            Err(why) => Decision::Refused(why),
+        };
+        decider.rules.functions.insert(name.clone(), decision);
+    }
+    decider.rules
+}
+
+struct Decider<'a> {
+    guest: &'a Header,
+    host: &'a Header,
+    notes: &'a Notes,
+    rules: Rules,
+    /// Structs that are being decided on.
+    busy: BTreeSet<String>,
+}
+
+/// Whose parameters are being decided on.
+#[derive(Clone, Copy)]
+struct Whose<'a> {
+    /// The table of `wrap.toml`.
+    table: &'static str,
+    name: &'a str,
+    signature: &'a Signature,
+    /// Whether undecided pointers cross as shared ones instead of being refused.
+    lenient: bool,
+}
+
+impl Decider<'_> {
+    fn function(&mut self, name: &str) -> Result<Rule, String> {
+        let guest = self.guest;
+        let function = &guest.functions[name];
+        let refused = self.notes.defaults.refuse.iter();
+        if let Some((_, why)) = refused.into_iter().find(|(pattern, _)| fits(pattern, name)) {
+            return Err(format!("wrap.toml refuses it: {why}"));
+        }
+        if !function.signature.prototype {
+            return Err("the headers do not say what it takes".into());
+        }
+        let format = self.format(name, function)?;
+        let whose = Whose {
+            table: "function",
+            name,
+            signature: &function.signature,
+            lenient: false,
+        };
+        let mut rule = self.rule(whose, format)?;
+        for (proc, typedef) in said(&self.notes.functions, name).flat_map(|notes| &notes.procs) {
+            let found = guest.typedefs.get(typedef);
+            let signature = found.and_then(|found| match &found.value.kind {
+                Type::Function(signature) => Some(signature.as_ref()),
+                kind => kind.pointed_signature(),
+            });
+            let Some(signature) = signature else {
+                return Err(format!("procs.{proc}: {typedef} is no type of functions"));
+            };
+            let number = self.pointed(signature, Some(typedef))?;
+            rule.procs.insert(proc.clone(), number);
+        }
+        Ok(rule)
+    }
+
+    /// How the arguments cross that are not declared.
+    fn format(&self, name: &str, function: &Function) -> Result<Option<FormatRule>, String> {
+        let parameters = &function.signature.parameters;
+        let list = parameters.iter().position(|p| p.value.kind == Type::VaList);
+        let notes: Vec<_> = said(&self.notes.functions, name).collect();
+        let noted = notes.iter().find_map(|notes| notes.format.as_ref());
+        let noted = noted.and_then(|format| parameters.iter().position(|p| p.name == *format));
+        let attribute = function.format.as_ref();
+        let attribute = attribute.filter(|format| format.like.contains("printf"));
+        if !function.signature.variadic && list.is_none() {
+            return Ok(None);
+        }
+        let Some(format) = noted.or(attribute.map(|format| format.format)) else {
+            let what = match list {
+                Some(_) => "it takes a va_list",
+                None => "it takes more arguments than it declares",
+            };
+            return Err(format!(
+                "{what}; if they are described as for printf, say in wrap.toml: [function.{name}] \
+                 format = \"PARAMETER\""
+            ));
+        };
+        Ok(Some(FormatRule {
+            format,
+            list,
+            strings: notes
+                .iter()
+                .find_map(|notes| notes.strings.clone())
+                .unwrap_or_default(),
+        }))
+    }
+
+    fn table(&self, whose: Whose) -> &BTreeMap<String, FunctionNotes> {
+        match whose.table {
+            "function" => &self.notes.functions,
+            _ => &self.notes.callbacks,
+        }
+    }
+
+    fn rule(&mut self, whose: Whose, format: Option<FormatRule>) -> Result<Rule, String> {
+        let mut parameters = Vec::new();
+        for (index, parameter) in whose.signature.parameters.iter().enumerate() {
+            let is_list = format.as_ref().is_some_and(|f| f.list == Some(index));
+            let crossing = if is_list {
+                Crossing::Nothing
+            } else {
+                self.same(&parameter.value.kind)
+                    .and_then(|()| self.parameter(whose, index))
+                    .map_err(|why| {
+                        // Of a struct it is the same for whatever takes one.
+                        if why.contains("[struct.") {
+                            return why;
+                        }
+                        format!("{} ({}): {why}", parameter.name, parameter.value.spelling)
+                    })?
+            };
+            parameters.push(crossing);
+        }
+        let result = &whose.signature.result;
+        let returned = self
+            .same(&result.kind)
+            .and_then(|()| self.returned(whose, result));
+        let result = returned.map_err(|why| format!("returns {}: {why}", result.spelling))?;
+        let on_crash = said(self.table(whose), whose.name).find_map(|n| n.on_crash.clone());
+        Ok(Rule {
+            parameters,
+            result,
+            on_crash,
+            format,
+            procs: BTreeMap::new(),
+        })
+    }
+
+    fn returned(&mut self, whose: Whose, result: &Value) -> Result<Crossing, String> {
+        let noted = said(self.table(whose), whose.name).find_map(|notes| notes.returns.as_ref());
+        let noted = noted.or_else(|| self.notes.types.get(&result.spelling));
+        Ok(match &result.kind {
+            Type::Void => Crossing::Nothing,
+            Type::Record(_) => Crossing::Record,
+            Type::Pointer(to) => match (noted, &to.kind) {
+                (_, Type::Function(signature)) => {
+                    Crossing::Function(self.pointed(signature, result.typedef.as_deref())?)
+                }
+                (Some(Pass::Value), _) => Crossing::Value,
+                (Some(Pass::String), _) => Crossing::Text,
+                (Some(_), Type::Void) => Crossing::Value,
+                (Some(_), _) => Crossing::Shared,
+                (None, Type::Char) => Crossing::Text,
+                (None, Type::Void) => Crossing::Value,
+                (None, Type::Record(tag)) if self.is_handle(tag) => Crossing::Value,
+                (None, _) => Crossing::Shared,
+            },
+            _ => Crossing::Number,
+        })
+    }
+
+    /// The number of a function type to which pointers cross.
+    fn pointed(&mut self, signature: &Signature, typedef: Option<&str>) -> Result<usize, String> {
+        let notes = &self.notes.callbacks;
+        let name = typedef.filter(|typedef| said(notes, typedef).next().is_some());
+        let known = self
+            .rules
+            .signatures
+            .iter()
+            .position(|known| known.signature == *signature && known.name.as_deref() == name);
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        if !signature.prototype {
+            return Err("nothing says what the function takes that it points at".into());
+        }
+        if signature.variadic {
+            return Err("it points at a function with a variable number of arguments".into());
+        }
+        let mut parameters = Vec::new();
+        let whose = Whose {
+            table: "callback",
+            name: name.unwrap_or_default(),
+            signature,
+            lenient: true,
+        };
+        // First without rules, as it may take pointers to such functions itself.
+        let number = self.rules.signatures.len();
+        let unknown = Rule {
+            parameters: Vec::new(),
+            result: Crossing::Nothing,
+            on_crash: None,
+            format: None,
+            procs: BTreeMap::new(),
+        };
+        self.rules.signatures.push(Pointed {
+            signature: signature.clone(),
+            name: name.map(Into::into),
+            inward: unknown.clone(),
+            outward: Err("not decided".into()),
+        });
+        let plain = |decider: &mut Self, value: &Value| -> Result<Crossing, String> {
+            decider.same(&value.kind)?;
+            Ok(match &value.kind {
+                Type::Void => Crossing::Nothing,
+                Type::Record(_) => Crossing::Record,
+                Type::Pointer(to) => match &to.kind {
+                    Type::Function(signature) => {
+                        match decider.pointed(signature, value.typedef.as_deref()) {
+                            Ok(number) => Crossing::Function(number),
+                            Err(_) => Crossing::Value,
+                        }
+                    }
+                    _ => Crossing::Value,
+                },
+                _ => Crossing::Number,
+            })
+        };
+        let inward = (|| {
+            for parameter in &signature.parameters {
+                parameters.push(plain(self, &parameter.value)?);
+            }
+            plain(self, &signature.result)
+        })();
+        let result = match inward {
+            Ok(result) => result,
+            Err(why) => {
+                // Whoever asks next is told the same.
+                if number + 1 == self.rules.signatures.len() {
+                    self.rules.signatures.pop();
+                }
+                return Err(format!(
+                    "it points at a function that takes or returns {why}"
+                ));
+            }
+        };
+        let on_crash = said(&self.notes.callbacks, whose.name).find_map(|n| n.on_crash.clone());
+        self.rules.signatures[number].inward = Rule {
+            parameters,
+            result,
+            on_crash,
+            ..unknown
+        };
+        let outward = self.rule(whose, None);
+        self.rules.signatures[number].outward = outward;
+        Ok(number)
+    }
+}

@@ -1,0 +1,261 @@
+//! What parameters point at.
+
+use super::{Block, Crossing, Decider, Element, Whose, names};
+use crate::model::{Parameter, Type, Value};
+use crate::notes::{Count, Data, Elements, Pass, Pointers, Way};
+
+impl Decider<'_> {
+    pub(super) fn parameter(&mut self, whose: Whose, index: usize) -> Result<Crossing, String> {
+        let parameter = &whose.signature.parameters[index];
+        let value = &parameter.value;
+        let noted = self
+            .notes
+            .parameter(
+                self.table(whose),
+                whose.name,
+                index,
+                &parameter.name,
+                &value.spelling,
+            )
+            .cloned();
+        let line = |how: &str| {
+            let name = if whose.name.is_empty() {
+                "TYPEDEF"
+            } else {
+                whose.name
+            };
+            format!(
+                "say in wrap.toml: [{}.{name}] {} = {how}",
+                whose.table, parameter.name
+            )
+        };
+        let Type::Pointer(to) = &value.kind else {
+            let is_descriptor =
+                value.kind.integer_size() == Some(4) && names::is_descriptor(&parameter.name);
+            if is_descriptor && noted.is_none() && !whose.lenient {
+                return Err(format!(
+                    "by its name it is a file descriptor, which means nothing in another \
+                     process; if it is none, {}",
+                    line("\"value\"")
+                ));
+            }
+            return Ok(match value.kind {
+                Type::Record(_) => Crossing::Record,
+                _ => Crossing::Number,
+            });
+        };
+        if let Some(why) = self.never(&to.kind) {
+            return Err(why);
+        }
+        if let Type::Function(signature) = &to.kind {
+            if noted == Some(Pass::Value) {
+                return Ok(Crossing::Value);
+            }
+            let place = format!("{}.{}", whose.name, parameter.name);
+            let name = value.typedef.clone().unwrap_or(place);
+            return match self.pointed(signature, Some(&name)) {
+                Ok(number) => Ok(Crossing::Function(number)),
+                Err(_) if whose.lenient => Ok(Crossing::Value),
+                Err(why) => Err(why),
+            };
+        }
+        if let Some(pass) = noted {
+            return self.noted(&pass, to);
+        }
+        match self.by_type(whose, index, to) {
+            Err(_) if whose.lenient || self.notes.defaults.pointers == Pointers::Shared => {
+                Ok(Crossing::Shared)
+            }
+            Err(why) if why.contains("wrap.toml") => Err(why),
+            Err(why) => {
+                let next = whose.signature.parameters.get(index + 1);
+                let count = next.filter(|p| p.value.kind.integer_size().is_some());
+                let count = count.map_or("COUNT", |parameter| &parameter.name);
+                if let Some(length) = next.filter(|next| is_amount_there(next)) {
+                    let length = &length.name;
+                    let how = format!("\"out[*{length}], back[*{length}]\", if that is so");
+                    return Err(format!("{why}; {}", line(&how)));
+                }
+                let how = match (&to.kind, to.is_const) {
+                    (Type::Void, true) => format!("\"in[{count}]\", or \"value\" or \"shared\""),
+                    (Type::Void, false) => {
+                        format!("\"inout[{count}]\", \"out[{count}]\", \"value\" or \"shared\"")
+                    }
+                    (_, true) => format!("\"in\" if it is to one, or \"in[{count}]\""),
+                    (_, false) => {
+                        format!("\"inout\" or \"out\" if it is to one, or \"inout[{count}]\"")
+                    }
+                };
+                Err(format!("{why}; {}", line(&how)))
+            }
+            decided => decided,
+        }
+    }
+
+    /// What a pointer is to which nothing ever helps.
+    fn never(&self, to: &Type) -> Option<String> {
+        match to {
+            Type::Record(tag) if tag == "_IO_FILE" => {
+                Some("a FILE belongs to the C library that opened it".into())
+            }
+            Type::Record(tag) if tag == "__dirstream" => {
+                Some("a DIR belongs to the C library that opened it".into())
+            }
+            _ => None,
+        }
+    }
+
+    /// What `wrap.toml` says.
+    pub(super) fn noted(&mut self, pass: &Pass, to: &Value) -> Result<Crossing, String> {
+        Ok(match pass {
+            Pass::Value => Crossing::Value,
+            Pass::Shared => Crossing::Shared,
+            Pass::String => Crossing::Text,
+            Pass::Strings(count) => Crossing::Texts(count.clone()),
+            Pass::Data(data) => Crossing::Data(self.block(data, to)?),
+        })
+    }
+
+    fn block(&mut self, data: &Data, to: &Value) -> Result<Block, String> {
+        let element = self.element(&to.kind)?;
+        if data.count.is_none() && to.kind == Type::Void {
+            return Err(
+                "a pointer to anything: wrap.toml has to say how much, as in[COUNT]".into(),
+            );
+        }
+        if to.kind.pointed_record().is_none() && self.is_incomplete(&to.kind) {
+            return Err("the headers do not say what is behind it: nothing can be copied".into());
+        }
+        if element != Element::Bytes && data.count.is_some() {
+            return Err(
+                "an array of structs with pointers in them: it can only be \"shared\"".into(),
+            );
+        }
+        Ok(Block {
+            reads: data.reads,
+            writes: data.writes,
+            count: data.count.clone().unwrap_or_else(one),
+            back: data.back.clone(),
+            keeps: data.keeps,
+            moves: data.moves,
+            element,
+        })
+    }
+
+    fn is_incomplete(&self, kind: &Type) -> bool {
+        matches!(kind, Type::Record(tag) if self.guest.records[tag].layout.is_none())
+    }
+
+    /// What an array or a single object of this type consists of.
+    pub(super) fn element(&mut self, kind: &Type) -> Result<Element, String> {
+        match kind {
+            Type::Pointer(to) => match &to.kind {
+                Type::Function(signature) => Ok(Element::Functions(self.pointed(signature, None)?)),
+                _ => Ok(Element::Bytes),
+            },
+            Type::Record(tag) => self.record(tag),
+            Type::Array { element, .. } => match self.element(&element.kind)? {
+                Element::Bytes => Ok(Element::Bytes),
+                _ => Err("an array of arrays of pointers".into()),
+            },
+            _ => Ok(Element::Bytes),
+        }
+    }
+
+    fn by_type(&mut self, whose: Whose, index: usize, to: &Value) -> Result<Crossing, String> {
+        let parameters = &whose.signature.parameters;
+        let parameter = &parameters[index];
+        let amount = parameters.get(index + 1).filter(|next| is_amount(next));
+        let data = |count: Option<String>| Data {
+            reads: true,
+            writes: !to.is_const,
+            count: count.map(|expression| Count {
+                expression,
+                in_bytes: false,
+            }),
+            back: None,
+            keeps: false,
+            moves: false,
+        };
+        if let Type::Record(tag) = &to.kind {
+            return match self.way(tag) {
+                Some(Way::Handle) => Ok(Crossing::Handle),
+                Some(Way::Shared) => Ok(Crossing::Shared),
+                Some(Way::Copy | Way::Kept) => Ok(Crossing::Data(self.block(&data(None), to)?)),
+                None if self.is_handle(tag) => Ok(Crossing::Handle),
+                None if amount.is_some() || parameter.is_array => {
+                    // What is wrong with the struct itself comes first.
+                    self.element(&to.kind)?;
+                    Err(
+                        "it may be to several structs, as a number follows or an array is written"
+                            .into(),
+                    )
+                }
+                None => Ok(Crossing::Data(self.block(&data(None), to)?)),
+            };
+        }
+        if let Some(elements) = parameter.elements {
+            let data = data(Some(elements.to_string()));
+            return Ok(Crossing::Data(self.block(&data, to)?));
+        }
+        if parameter.is_array {
+            return Err("nothing says how long the array is".into());
+        }
+        let size = match &to.kind {
+            Type::Void => 1,
+            kind => kind.integer_size().unwrap_or(0),
+        };
+        match (&to.kind, amount) {
+            (_, Some(amount)) if size == 1 => {
+                let data = data(Some(amount.name.clone()));
+                Ok(Crossing::Data(self.block(&data, to)?))
+            }
+            (_, Some(amount)) => Err(format!("{} may count bytes or elements", amount.name)),
+            (Type::Char, None) if to.is_const => Ok(Crossing::Text),
+            (Type::Void, None) if is_user_data(parameters, index) => Ok(Crossing::Value),
+            (Type::Void | Type::Char, None) => Err("nothing says how much it is to".into()),
+            (Type::Pointer(_) | Type::Float(_), None) | (_, None)
+                if !to.is_const
+                    && self.notes.defaults.elements == Elements::One
+                    && (size > 1 || matches!(to.kind, Type::Pointer(_) | Type::Float(_))) =>
+            {
+                Ok(Crossing::Data(self.block(&data(None), to)?))
+            }
+            _ => Err("nothing says to how many".into()),
+        }
+    }
+}
+
+/// A single element.
+fn one() -> Count {
+    Count {
+        expression: "1".into(),
+        in_bytes: false,
+    }
+}
+
+fn is_amount(parameter: &Parameter) -> bool {
+    let size = parameter.value.kind.integer_size();
+    size.is_some_and(|size| size >= 4) && names::is_amount(&parameter.name)
+}
+
+/// A pointer to a number that is called like an amount.
+fn is_amount_there(parameter: &Parameter) -> bool {
+    let to = parameter.value.kind.pointee();
+    let size = to.and_then(|to| to.kind.integer_size());
+    size.is_some_and(|size| size >= 4) && names::is_amount(&parameter.name)
+}
+
+/// A pointer to anything goes with the function pointer in front of it, or the only one
+/// there is, or is called as such things are.
+fn is_user_data(parameters: &[Parameter], index: usize) -> bool {
+    let has_function = |p: &Parameter| p.value.kind.pointed_signature().is_some();
+    let pointers = parameters.iter().filter(|p| {
+        let to = p.value.kind.pointee();
+        to.is_some_and(|to| to.kind == Type::Void)
+    });
+    let follows_function = index > 0 && has_function(&parameters[index - 1]);
+    names::is_user_data(&parameters[index].name)
+        || follows_function
+        || (parameters.iter().any(has_function) && pointers.count() == 1)
+}

@@ -1,0 +1,170 @@
+//! What is in structs, and whether both sides mean the same by them.
+
+use super::{Crossing, Decider, Element, RecordRule, names};
+use crate::model::{Type, Value};
+use crate::notes::{Pass, Way, fits, said};
+use std::collections::BTreeSet;
+
+impl Decider<'_> {
+    /// How `wrap.toml` says that pointers to a struct cross.
+    pub(super) fn way(&self, tag: &str) -> Option<Way> {
+        let noted = said(&self.notes.records, tag).find_map(|notes| notes.way);
+        let handles = &self.notes.defaults.handles;
+        let is_handle = handles.iter().any(|pattern| fits(pattern, tag));
+        noted.or(is_handle.then_some(Way::Handle))
+    }
+
+    /// Whether it is an object of the library, of which programs know an address.
+    pub(super) fn is_handle(&self, tag: &str) -> bool {
+        match self.way(tag) {
+            Some(way) => way == Way::Handle,
+            None => self.guest.records[tag].layout.is_none(),
+        }
+    }
+
+    /// How a struct is copied.
+    pub(super) fn record(&mut self, tag: &str) -> Result<Element, String> {
+        let record = &self.guest.records[tag];
+        let spelling = &record.spelling;
+        let Some(layout) = &record.layout else {
+            return Err(format!("{spelling} is opaque: nothing can be copied"));
+        };
+        if record.is_flexible() {
+            return Err(format!(
+                "{spelling} ends in an array without a size; say in wrap.toml: [struct.{tag}] \
+                 as = \"handle\" or \"shared\""
+            ));
+        }
+        let kept = self.way(tag) == Some(Way::Kept);
+        if self.rules.records.contains_key(tag) {
+            return Ok(Element::Record(tag.into()));
+        }
+        if !self.busy.insert(tag.to_owned()) {
+            return Err(format!(
+                "{spelling} leads to itself; say in wrap.toml: [struct.{tag}] as = \"handle\" if \
+                 the library makes it, or \"shared\""
+            ));
+        }
+        let mut fields = Vec::new();
+        let mut wrong = None;
+        for field in &layout.fields {
+            match self.field(tag, &field.name, &field.value) {
+                Ok(Some(crossing)) => fields.push((field.name.clone(), crossing)),
+                Ok(None) => {}
+                Err(why) => {
+                    wrong = Some(why);
+                    break;
+                }
+            }
+        }
+        self.busy.remove(tag);
+        if let Some(why) = wrong {
+            return Err(why);
+        }
+        if fields.is_empty() && !kept {
+            return Ok(Element::Bytes);
+        }
+        let only = said(&self.notes.records, tag).find(|notes| !notes.only.is_empty());
+        let rule = RecordRule {
+            kept,
+            only: only.map(|notes| notes.only.clone()).unwrap_or_default(),
+            fields,
+        };
+        self.rules.records.insert(tag.to_owned(), rule);
+        Ok(Element::Record(tag.into()))
+    }
+
+    /// How a field crosses that is more than bytes.
+    fn field(&mut self, tag: &str, name: &str, value: &Value) -> Result<Option<Crossing>, String> {
+        let spelling = self.guest.records[tag].spelling.clone();
+        let say = |why: &str| {
+            format!(
+                "{spelling}.{name} ({}): {why}; say in wrap.toml: [struct.{tag}] {name} = \
+                 \"value\", \"string\", \"in[COUNT]\", \"out[COUNT]\" or \"shared\", or of all of \
+                 it as = \"handle\" if the library makes it, or \"shared\"",
+                value.spelling
+            )
+        };
+        let noted = said(&self.notes.records, tag).find_map(|notes| notes.fields.get(name));
+        let noted = noted
+            .or_else(|| self.notes.types.get(&value.spelling))
+            .cloned();
+        match &value.kind {
+            Type::Pointer(to) => match (&to.kind, noted) {
+                (_, Some(Pass::Value)) => Ok(None),
+                (Type::Function(signature), _) => {
+                    let place = format!("{tag}.{name}");
+                    let typedef = value.typedef.clone().unwrap_or(place);
+                    let number = self.pointed(signature, Some(&typedef));
+                    number
+                        .map(|n| Some(Crossing::Function(n)))
+                        .map_err(|why| say(&why))
+                }
+                (_, Some(pass)) => match self.noted(&pass, to).map_err(|why| say(&why))? {
+                    Crossing::Data(block) if block.element != Element::Bytes => {
+                        Err(say("it leads to further pointers"))
+                    }
+                    Crossing::Texts(_) => Err(say("it leads to further pointers")),
+                    crossing => Ok(Some(crossing)),
+                },
+                (Type::Record(inner), None) if self.is_handle(inner) => Ok(None),
+                (Type::Void, None) if names::is_user_data(name) => Ok(None),
+                _ => Err(say("nothing says what it points at")),
+            },
+            Type::Record(inner) => match self.record(inner)? {
+                Element::Bytes => Ok(None),
+                _ => Err(say("it holds further pointers")),
+            },
+            Type::Array { element, .. } => match self.field(tag, name, element)? {
+                None => Ok(None),
+                Some(_) if noted == Some(Pass::Value) => Ok(None),
+                Some(_) => Err(say("an array of pointers")),
+            },
+            _ => Ok(None),
+        }
+    }
+
+    /// Whether both sides have the same type here, and it can cross.
+    pub(super) fn same(&self, kind: &Type) -> Result<(), String> {
+        self.same_within(kind, &mut BTreeSet::new())
+    }
+
+    fn same_within(&self, kind: &Type, seen: &mut BTreeSet<String>) -> Result<(), String> {
+        match kind {
+            Type::Integer { size, .. } if *size > 8 => Err("a number of 16 bytes".into()),
+            Type::Float(float) if float.size() > 8 => {
+                Err("long double, which is another format on the other side".into())
+            }
+            Type::Complex(_) | Type::Vector { .. } => Err("no plain number".into()),
+            Type::VaList => Err("a va_list, which is another thing on the other side".into()),
+            Type::Other(name) => Err(format!("{name}, which is not known")),
+            Type::Pointer(to) => match &to.kind {
+                Type::Function(_) => Ok(()),
+                kind => self.same_within(kind, seen),
+            },
+            Type::Array { element, .. } => self.same_within(&element.kind, seen),
+            Type::Record(tag) if seen.insert(tag.clone()) => {
+                let [guest, host] = [self.guest, self.host].map(|side| side.records.get(tag));
+                let (Some(guest), Some(host)) = (guest, host) else {
+                    return Err(format!("{tag} is not there on the other side"));
+                };
+                if self.way(tag) == Some(Way::Handle) {
+                    return Ok(());
+                }
+                if guest.layout != host.layout {
+                    return Err(format!(
+                        "{} is laid out differently on the two sides",
+                        guest.spelling
+                    ));
+                }
+                let fields = guest.layout.iter().flat_map(|layout| &layout.fields);
+                for field in fields {
+                    self.same_within(&field.value.kind, seen)
+                        .map_err(|why| format!("{}.{}: {why}", guest.spelling, field.name))?;
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! `iotdec wrap`: makes a library for native programs whose functions a library for
+//! aarch64 does.
+
+use crate::args::WrapArgs;
+use crate::failure::Failure;
+use crate::output;
+use iotdec_wrap::wrap::{Report, Request, wrap};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Names the directory of the runtime, where it was not installed.
+const RUNTIME: &str = "IOTDEC_RUNTIME";
+
+/// Runs the command.
+pub fn run(args: &WrapArgs) -> Result<ExitCode, Failure> {
+    let request = Request {
+        headers: args.headers.clone(),
+        library: args.library.clone(),
+        config: args.config.clone(),
+        output: args.output.clone(),
+        runtime: std::env::var_os(RUNTIME).map(PathBuf::from),
+    };
+    let report = wrap(&request).map_err(|error| Failure::Error(error.to_string()))?;
+    if args.json {
+        output::print_json(&report)?;
+    } else {
+        output::print(&summary(&report))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn summary(report: &Report) -> String {
+    let mut text = format!(
+        "{}: {} of {} functions wrapped\n",
+        report.library, report.wrapped, report.functions
+    );
+    // By reason: of a struct, many functions share one.
+    let mut refused: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for refusal in &report.refused {
+        refused.entry(&refusal.why).or_default().push(&refusal.name);
+    }
+    for (why, names) in refused {
+        text += &format!("  {}\n    {why}\n", names.join(", "));
+    }
+    for (names, what) in [
+        (&report.undeclared, "exported, and in none of the headers"),
+        (&report.missing, "in the headers, and not exported"),
+    ] {
+        if !names.is_empty() {
+            text += &format!("{what}:\n  {}\n", names.join(", "));
+        }
+    }
+    for made in [&report.native, &report.guest, &report.pkg_config] {
+        text += &format!("made {}\n", made.display());
+    }
+    text
+}
