@@ -17,8 +17,9 @@ case $2 in
 host)
     export IOTDEC_LIBEXECDIR=$3 IOTDEC_DATADIR=$4
     # In one go: built one by one, shared dependencies would be built with differing features.
-    CARGO_TARGET_DIR=$ROOT/target setup/cargo build --release -p gst-plugin-iotdec -p iotdec -p iotdec-worker
-    made=(target/release/{libgstiotdec.so,iotdec,iotdec-worker})
+    CARGO_TARGET_DIR=$ROOT/target setup/cargo build --release -p gst-plugin-iotdec -p iotdec -p iotdec-malloc \
+        -p iotdec-worker
+    made=(target/release/{libgstiotdec.so,libiotdec_malloc.so,iotdec,iotdec-worker})
     ;;
 guest)
     IOTDEC_GUEST_TARGET_DIR=$ROOT/target/guest setup/cargo-guest build --release -p iotdec-worker

@@ -19,6 +19,7 @@
 extern crate std;
 
 mod class;
+mod family;
 mod lock;
 mod meta;
 mod os;

@@ -87,6 +87,12 @@ pub fn preloaded() -> Option<&'static Interface> {
     Some(get()).filter(|interface| interface.version == VERSION)
 }
 
+/// The kernel's, in bytes.
+pub fn page_size() -> usize {
+    // SAFETY: asks for a number.
+    unsafe { libc::sysconf(libc::_SC_PAGESIZE) as usize }
+}
+
 /// A heap, and the segment that it is in.
 struct Area {
     heap: Heap,
@@ -212,6 +218,30 @@ impl Process {
             return null_mut();
         }
         self.allocate(size, align.max(ALIGN))
+    }
+
+    /// As in POSIX; errno stays as it is.
+    ///
+    /// # Safety
+    /// `memory` may be written to.
+    pub unsafe fn posix_memalign(
+        &'static self,
+        memory: *mut *mut c_void,
+        align: usize,
+        size: usize,
+    ) -> c_int {
+        if !align.is_power_of_two() || align < size_of::<usize>() {
+            return libc::EINVAL;
+        }
+        let Some(new) = self
+            .heap()
+            .and_then(|heap| heap.allocate(size, align.max(ALIGN)))
+        else {
+            return libc::ENOMEM;
+        };
+        // SAFETY: promised by the caller.
+        unsafe { memory.write(new.as_ptr().cast()) };
+        0
     }
 
     /// As in C; a size of 0 frees, as in glibc.
