@@ -7,6 +7,7 @@
 //! header for both sides, [`elf`] what the library exports, [`choose`] decides function
 //! by function, [`emit`] writes C, and [`compile`] compiles it.
 
+pub mod abi;
 pub mod choose;
 pub mod compile;
 pub mod config;

@@ -372,3 +372,12 @@ impl Record {
         })
     }
 }
+
+impl Function {
+    /// Whether its further arguments can be known from a format.
+    pub fn has_printf_format(&self) -> bool {
+        let format = self.format.as_ref();
+        self.signature.variadic
+            && format.is_some_and(|format| format.like == "printf" && format.first.is_some())
+    }
+}

@@ -66,7 +66,11 @@ impl Reader {
                     Some(_) if kind.get_typedef_name().as_deref() == Some("wchar_t") => {
                         Type::WideChar
                     }
-                    Some(underlying) => self.kind(underlying, declaration),
+                    Some(underlying) => {
+                        let inner = self.kind(underlying, declaration);
+                        self.align(&inner, kind);
+                        inner
+                    }
                     None => Type::Other(kind.get_display_name()),
                 }
             }
@@ -112,6 +116,20 @@ impl Reader {
                 Some(part) => Type::Complex(part),
                 None => self.within(kind, Some(kind.get_canonical_type()), names),
             },
+        }
+    }
+
+    /// A typedef that gives a record its name may align it too.
+    fn align(&mut self, inner: &Type, typedef: clang::Type) {
+        let (Type::Record(name), Ok(alignment)) = (inner, typedef.get_alignof()) else {
+            return;
+        };
+        let record = self.header.records.get_mut(name);
+        if let Some(record) =
+            record.filter(|r| typedef.get_typedef_name().as_ref() == Some(&r.spelling))
+            && let Some(layout) = &mut record.layout
+        {
+            layout.alignment = alignment;
         }
     }
 

@@ -1,0 +1,25 @@
+/* The C library's. */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <fenv.h>
+#include <locale.h>
+#include <poll.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/ipc.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/time.h>
+#include <sys/uio.h>
+#include <sys/utsname.h>
+#include <netinet/in.h>
+#include <time.h>
+#include <ucontext.h>
+#include <stdlib.h>
