@@ -12,6 +12,9 @@ use std::process::ExitCode;
 /// Names the directory of the runtime, where it was not installed.
 const RUNTIME: &str = "IOTDEC_RUNTIME";
 
+/// How many names of a list are printed.
+const MANY: usize = 20;
+
 /// Runs the command.
 pub fn run(args: &WrapArgs) -> Result<ExitCode, Failure> {
     let request = Request {
@@ -48,7 +51,12 @@ fn summary(report: &Report) -> String {
         (&report.missing, "in the headers, and not exported"),
     ] {
         if !names.is_empty() {
-            text += &format!("{what}:\n  {}\n", names.join(", "));
+            let first: Vec<_> = names.iter().take(MANY).map(String::as_str).collect();
+            let more = match names.len().saturating_sub(MANY) {
+                0 => String::new(),
+                more => format!(", and {more} more"),
+            };
+            text += &format!("{what}:\n  {}{more}\n", first.join(", "));
         }
     }
     for made in [&report.native, &report.guest, &report.pkg_config] {

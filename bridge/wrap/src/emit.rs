@@ -7,7 +7,7 @@ pub mod bridge;
 pub mod native;
 
 use crate::elf::Exports;
-use crate::model::Record;
+use crate::model::{Header, Record};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -15,7 +15,7 @@ use std::fmt::Write;
 const SAME: &str = "#define IOTDEC_SAME(what, value) _Static_assert((what) == (value), #what)\n";
 
 /// By these lines both compilers check that they lay out a record as libclang says.
-fn same_layout(record: &Record) -> String {
+fn same_layout(record: &Record, header: &Header) -> String {
     let mut text = String::new();
     let Some(layout) = &record.layout else {
         return text;
@@ -30,8 +30,10 @@ fn same_layout(record: &Record) -> String {
         "IOTDEC_SAME(_Alignof({spelling}), {});",
         layout.alignment
     );
+    // What is also a macro cannot be named.
+    let is_macro = |name: &str| header.macros.contains_key(name);
     let fields = layout.fields.iter();
-    for field in fields.filter(|f| !f.name.is_empty() && f.bits.is_none()) {
+    for field in fields.filter(|f| !f.name.is_empty() && f.bits.is_none() && !is_macro(&f.name)) {
         let (name, offset) = (&field.name, field.offset / 8);
         let _ = writeln!(
             text,
@@ -51,6 +53,10 @@ pub fn version_script(exports: &Exports) -> String {
         }
     }
     let mut script = String::new();
+    if versions.is_empty() {
+        // No linker takes a script with nothing in it.
+        script += "{ global: *; };\n";
+    }
     for (version, names) in versions {
         let _ = writeln!(script, "{version} {{ {}; }};", names.join("; "));
     }

@@ -114,6 +114,7 @@ pub fn wrap(request: &Request) -> Result<Report, Error> {
     let plan = Plan {
         headers: &headers,
         guest: &guest,
+        host: &host,
         exports: &exports,
         rules: &rules,
         library: &library,
@@ -295,10 +296,11 @@ const RUNTIME: [(&str, &str); 4] = [
 
 /// The headers may have deprecated what is wrapped, and say that pointers are not null
 /// which are looked at all the same, for they are the program's.
-const QUIET: [&str; 8] = [
+const QUIET: [&str; 9] = [
     "-Wno-deprecated-declarations",
     "-Wno-nonnull-compare",
     "-Wno-address",
+    "-Wno-array-parameter",
     "-Wno-unused-parameter",
     "-Wno-discarded-qualifiers",
     "-fno-builtin",

@@ -17,8 +17,10 @@ use std::path::{Path, PathBuf};
 pub struct Plan<'a> {
     /// Absolute paths of the headers.
     pub headers: &'a [PathBuf],
-    /// What they say.
+    /// What they say for the guest.
     pub guest: &'a Header,
+    /// What they say for the host.
+    pub host: &'a Header,
     /// What the library exports.
     pub exports: &'a Exports,
     /// How everything crosses.
@@ -69,7 +71,7 @@ impl<'a> Plan<'a> {
         text += "#include <stddef.h>\n#include <stdint.h>\n";
         text += super::SAME;
         for tag in self.crossing_records() {
-            text += &super::same_layout(&self.guest.records[tag]);
+            text += &super::same_layout(&self.guest.records[tag], self.guest);
         }
         text += "\nenum {\n";
         for function in self.wrapped() {
@@ -92,12 +94,15 @@ impl<'a> Plan<'a> {
         text
     }
 
-    /// The records whose layout matters to both sides and that C can name.
+    /// The records that C can name and that lie alike on both sides.
     fn crossing_records(&self) -> impl Iterator<Item = &'a str> + use<'a> {
-        let Plan { guest, .. } = *self;
+        let Plan { guest, host, .. } = *self;
         let records = guest.records.iter();
-        let named = records.filter(|(_, record)| record.is_named);
-        named.map(|(tag, _)| tag.as_str())
+        let same = records.filter(|(tag, record)| {
+            let there = host.records.get(*tag);
+            record.is_named && there.is_some_and(|there| there.layout == record.layout)
+        });
+        same.map(|(tag, _)| tag.as_str())
     }
 
     fn opening(&self, what: &str) -> String {

@@ -100,7 +100,7 @@ impl<'a> Plan<'a> {
         for (tag, record) in &self.guest.records {
             let host = self.host.records.get(tag);
             if host.is_some_and(|host| host.layout == record.layout) {
-                text += &super::same_layout(record);
+                text += &super::same_layout(record, self.guest);
             }
         }
         text

@@ -12,6 +12,14 @@ pub fn is_amount(name: &str) -> bool {
         .any(|word| name.starts_with(word) || name.ends_with(word))
 }
 
+/// Whether the name of an amount says that it counts elements, whatever their size.
+pub fn counts_elements(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["count", "nmemb", "nelem", "nitems"]
+        .iter()
+        .any(|word| name.starts_with(word) || name.ends_with(word))
+}
+
 /// Whether a name says that an integer is a file descriptor.
 pub fn is_descriptor(name: &str) -> bool {
     matches!(name, "fd" | "fildes" | "filedes") || name.ends_with("_fd")

@@ -69,7 +69,7 @@ impl Decider<'_> {
             Err(why) if why.contains("wrap.toml") => Err(why),
             Err(why) => {
                 let next = whose.signature.parameters.get(index + 1);
-                let count = next.filter(|p| p.value.kind.integer_size().is_some());
+                let count = next.filter(|next| is_amount(next));
                 let count = count.map_or("COUNT", |parameter| &parameter.name);
                 if let Some(length) = next.filter(|next| is_amount_there(next)) {
                     let length = &length.name;
@@ -86,7 +86,11 @@ impl Decider<'_> {
                         format!("\"inout\" or \"out\" if it is to one, or \"inout[{count}]\"")
                     }
                 };
-                Err(format!("{why}; {}", line(&how)))
+                let spelling = &value.spelling;
+                Err(format!(
+                    "{why}; {}, or of all of that type: [type] \"{spelling}\" = ...",
+                    line(&how)
+                ))
             }
             decided => decided,
         }
@@ -194,6 +198,10 @@ impl Decider<'_> {
                 None => Ok(Crossing::Data(self.block(&data(None), to)?)),
             };
         }
+        // A type of its own, for objects of which nobody is to know more.
+        if to.kind == Type::Void && to.typedef.is_some() {
+            return Ok(Crossing::Handle);
+        }
         if let Some(elements) = parameter.elements {
             let data = data(Some(elements.to_string()));
             return Ok(Crossing::Data(self.block(&data, to)?));
@@ -206,7 +214,7 @@ impl Decider<'_> {
             kind => kind.integer_size().unwrap_or(0),
         };
         match (&to.kind, amount) {
-            (_, Some(amount)) if size == 1 => {
+            (_, Some(amount)) if size == 1 || names::counts_elements(&amount.name) => {
                 let data = data(Some(amount.name.clone()));
                 Ok(Crossing::Data(self.block(&data, to)?))
             }

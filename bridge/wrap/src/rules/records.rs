@@ -151,16 +151,16 @@ impl Decider<'_> {
                 if self.way(tag) == Some(Way::Handle) {
                     return Ok(());
                 }
+                let fields = guest.layout.iter().flat_map(|layout| &layout.fields);
+                for field in fields {
+                    self.same_within(&field.value.kind, seen)
+                        .map_err(|why| format!("{}.{}: {why}", guest.spelling, field.name))?;
+                }
                 if guest.layout != host.layout {
                     return Err(format!(
                         "{} is laid out differently on the two sides",
                         guest.spelling
                     ));
-                }
-                let fields = guest.layout.iter().flat_map(|layout| &layout.fields);
-                for field in fields {
-                    self.same_within(&field.value.kind, seen)
-                        .map_err(|why| format!("{}.{}: {why}", guest.spelling, field.name))?;
                 }
                 Ok(())
             }

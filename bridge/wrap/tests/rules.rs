@@ -1,0 +1,280 @@
+//! How parameters cross, by the header alone and with a word on it.
+
+use iotdec_wrap::elf::Exports;
+use iotdec_wrap::notes::Notes;
+use iotdec_wrap::parse::{self, Source};
+use iotdec_wrap::rules::{Crossing, Decision, Element, Rule, Rules, decide};
+
+const HEADER: &str = "
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+struct plain { int size; double ratio; char name[8]; };
+struct linked { int value; struct linked *next; };
+struct buffer { unsigned char *at; size_t left; void *opaque; };
+struct opaque;
+struct calls { int (*call)(void *, int); void *context; };
+struct wide { long double value; };
+struct tail { int length; char text[]; };
+typedef void HANDLE;
+typedef int (*compare)(const void *, const void *);
+typedef int (*prints)(const char *, ...);
+#pragma pack(push, 4)
+struct packed_here {
+#ifdef __x86_64__
+    char pad;
+#endif
+    long value;
+};
+#pragma pack(pop)
+
+int numbers(char a, unsigned long long b, double c, _Bool d);
+struct plain by_value(struct plain p);
+int text(const char *text);
+int bytes(const void *data, size_t length);
+int fills(unsigned char *data, unsigned data_size);
+int array(unsigned c[2]);
+int open_array(unsigned c[]);
+int words(const int *words, size_t size);
+int counted(const int *words, size_t word_count);
+int one(int *value);
+int anything(void *p);
+int object(struct opaque *o, HANDLE *h);
+struct opaque *makes(void);
+int gives(struct opaque **made);
+int of_plain(const struct plain *p, struct plain *q);
+int some_plain(struct plain *p, size_t count);
+int of_linked(struct linked *l);
+int of_buffer(struct buffer *b);
+int of_calls(struct calls *c);
+int of_tail(struct tail *t);
+int differs(struct packed_here *p);
+int wide(long double x);
+int of_wide(struct wide *w);
+int sorts(void *base, size_t count, size_t size, compare by);
+int walks(int (*visit)(void *, int), void *context);
+int (*returns(int (*handler)(int)))(int);
+int of_prints(prints p);
+int prints_text(const char *format, ...) __attribute__((format(printf, 1, 2)));
+int prints_list(const char *format, va_list list) __attribute__((format(printf, 1, 0)));
+int variadic(int count, ...);
+int to_file(FILE *file);
+int to_descriptor(int fd);
+const char *names(void);
+int old_style();
+int search(const char *name);
+";
+
+fn rules(config: &str) -> Rules {
+    let place = tempfile::tempdir().expect("a directory");
+    let file = place.path().join("header.h");
+    std::fs::write(&file, HEADER).expect("room");
+    let notes: Notes = toml::from_str(config).expect("TOML");
+    let source = Source::of(&[&file], &notes.flags);
+    let [guest, host] = parse::read(&source, &|_| true, [parse::GUEST, parse::HOST])
+        .unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(notes.strangers(&guest), [""; 0]);
+    let mut exports = Exports::default();
+    for (name, function) in &guest.functions {
+        if function.place.is_own {
+            exports.functions.insert(name.clone(), None);
+        }
+    }
+    decide(&exports, &guest, &host, &notes)
+}
+
+#[track_caller]
+fn wrapped<'a>(rules: &'a Rules, name: &str) -> &'a Rule {
+    match &rules.functions[name] {
+        Decision::Wrapped(rule) => rule,
+        Decision::Refused(why) => panic!("{name}: {why}"),
+    }
+}
+
+#[track_caller]
+fn refused(rules: &Rules, name: &str, says: &str) {
+    match &rules.functions[name] {
+        Decision::Refused(why) if why.contains(says) => {}
+        other => panic!("{name}: {other:?}"),
+    }
+}
+
+/// Count, whether it reads, whether it writes.
+#[track_caller]
+fn data<'a>(rules: &'a Rules, name: &str, index: usize) -> (&'a str, bool, bool) {
+    match &wrapped(rules, name).parameters[index] {
+        Crossing::Data(block) => (&block.count.expression, block.reads, block.writes),
+        other => panic!("{name}: {other:?}"),
+    }
+}
+
+#[test]
+fn types_decide() {
+    let rules = rules("");
+    let parameters = |name: &str| wrapped(&rules, name).parameters.clone();
+    assert_eq!(parameters("numbers"), [const { Crossing::Number }; 4]);
+    assert_eq!(parameters("by_value"), [Crossing::Record]);
+    assert_eq!(wrapped(&rules, "by_value").result, Crossing::Record);
+    assert_eq!(parameters("text"), [Crossing::Text]);
+    assert_eq!(data(&rules, "bytes", 0), ("length", true, false));
+    assert_eq!(data(&rules, "fills", 0), ("data_size", true, true));
+    assert_eq!(data(&rules, "array", 0), ("2", true, true));
+    assert_eq!(data(&rules, "counted", 0), ("word_count", true, false));
+    assert_eq!(data(&rules, "of_plain", 0), ("1", true, false));
+    assert_eq!(data(&rules, "of_plain", 1), ("1", true, true));
+    assert_eq!(parameters("object"), [Crossing::Handle, Crossing::Handle]);
+    assert_eq!(wrapped(&rules, "makes").result, Crossing::Value);
+    assert_eq!(wrapped(&rules, "names").result, Crossing::Text);
+    assert!(matches!(parameters("sorts")[3], Crossing::Function(_)));
+    assert!(matches!(
+        parameters("walks")[..],
+        [Crossing::Function(_), Crossing::Value]
+    ));
+    let handler = wrapped(&rules, "returns");
+    assert_eq!(
+        handler.parameters[0], handler.result,
+        "one signature, one number"
+    );
+    assert_eq!(
+        wrapped(&rules, "prints_text")
+            .format
+            .as_ref()
+            .map(|f| f.list),
+        Some(None)
+    );
+    assert_eq!(
+        wrapped(&rules, "prints_list")
+            .format
+            .as_ref()
+            .map(|f| f.list),
+        Some(Some(1))
+    );
+    match &parameters("of_calls")[0] {
+        Crossing::Data(block) => assert_eq!(block.element, Element::Record("calls".into())),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_is_not_said_is_refused_with_the_line_that_settles_it() {
+    let rules = rules("");
+    for (name, says) in [
+        ("one", "[function.one] value = \"inout\" or \"out\""),
+        (
+            "words",
+            "size may count bytes or elements; say in wrap.toml: [function.words] words",
+        ),
+        ("open_array", "[function.open_array] c = "),
+        ("anything", "[function.anything] p = "),
+        ("gives", "[function.gives] made = "),
+        ("some_plain", "[function.some_plain] p = "),
+        ("of_linked", "[struct.linked] next = "),
+        ("of_buffer", "[struct.buffer] at = "),
+        ("of_tail", "[struct.tail] as = "),
+        ("to_descriptor", "[function.to_descriptor] fd = \"value\""),
+        ("variadic", "[function.variadic] format = "),
+    ] {
+        refused(&rules, name, says);
+        refused(&rules, name, "wrap.toml");
+    }
+}
+
+#[test]
+fn what_cannot_cross_is_refused() {
+    for config in ["", "[defaults]\npointers = \"shared\""] {
+        let rules = rules(config);
+        refused(&rules, "differs", "laid out differently");
+        refused(&rules, "wide", "long double");
+        refused(&rules, "of_wide", "struct wide.value: long double");
+        refused(&rules, "to_file", "FILE");
+        refused(&rules, "of_prints", "variable number of arguments");
+        refused(&rules, "old_style", "do not say what it takes");
+    }
+}
+
+#[test]
+fn a_word_decides() {
+    let rules = rules(
+        r#"
+        [defaults]
+        elements = "one"
+        refuse = { "old_*" = "it is old" }
+        [struct.linked]
+        as = "handle"
+        [struct.buffer]
+        as = "kept"
+        only = ["of_*"]
+        at = "in[left], moves"
+        [struct.tail]
+        as = "shared"
+        [function."some_*"]
+        1 = "in[count]"
+        [function.words]
+        words = "in[size bytes]"
+        [function.variadic]
+        count = "value"
+        [parameter]
+        p = "shared"
+        [type]
+        "unsigned int *" = "out[4]"
+        "#,
+    );
+    assert_eq!(data(&rules, "one", 0), ("1", true, true));
+    assert_eq!(data(&rules, "gives", 0), ("1", true, true));
+    assert_eq!(wrapped(&rules, "of_linked").parameters, [Crossing::Handle]);
+    assert_eq!(wrapped(&rules, "of_tail").parameters, [Crossing::Shared]);
+    assert_eq!(wrapped(&rules, "anything").parameters, [Crossing::Shared]);
+    assert_eq!(data(&rules, "some_plain", 0), ("count", true, false));
+    assert_eq!(data(&rules, "open_array", 0), ("4", false, true));
+    assert_eq!(data(&rules, "words", 0), ("size", true, false));
+    let buffer = &rules.records["buffer"];
+    assert!(buffer.kept && buffer.counts_in("of_buffer") && !buffer.counts_in("one"));
+    assert_eq!(buffer.fields.len(), 1);
+    refused(&rules, "old_style", "wrap.toml refuses it: it is old");
+}
+
+#[test]
+fn what_is_left_can_be_shared() {
+    let rules = rules("[defaults]\npointers = \"shared\"");
+    for name in [
+        "one",
+        "anything",
+        "gives",
+        "of_linked",
+        "of_buffer",
+        "some_plain",
+    ] {
+        assert_eq!(
+            wrapped(&rules, name).parameters[0],
+            Crossing::Shared,
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn misspelt_names_are_found() {
+    let place = tempfile::tempdir().expect("a directory");
+    let file = place.path().join("header.h");
+    std::fs::write(&file, HEADER).expect("room");
+    let source = Source::of(&[&file], &[]);
+    let [guest] = parse::read(&source, &|_| true, [parse::GUEST]).expect("a header");
+    for (config, says) in [
+        ("[function.txet]", "function.txet"),
+        ("[function.text]\ntxet = \"string\"", "no parameter txet"),
+        ("[function.text]\n2 = \"string\"", "no parameter 2"),
+        ("[struct.plane]", "struct.plane"),
+        ("[struct.plain]\nsizes = \"value\"", "no field sizes"),
+        ("[struct.buffer]\nonly = [\"none*\"]", "no function none*"),
+        ("[defaults]\nhandles = [\"what*\"]", "no struct what*"),
+        ("[parameter]\nwhich = \"value\"", "parameter.which"),
+        ("[type]\n\"unsigned char*\" = \"value\"", "in this spelling"),
+    ] {
+        let notes: Notes = toml::from_str(config).expect("TOML");
+        let strangers = notes.strangers(&guest);
+        assert!(
+            strangers.iter().any(|s| s.contains(says)),
+            "{config}: {strangers:?}"
+        );
+    }
+}
