@@ -55,7 +55,7 @@ else
     printf '\n== accelerator: not in this build\n'
 fi
 check "tests" setup/devenv setup/cargo test "${others[@]}" --no-fail-fast
-check "guest tests" setup/cargo-guest test -p iotdec-nal -p iotdec-wire -p iotdec-worker # under QEMU, on the sysroot
+check "guest tests" setup/cargo-guest test -p iotdec-heap -p iotdec-nal -p iotdec-wire -p iotdec-worker # under QEMU, on the sysroot
 check "model" env RUSTFLAGS="--cfg loom" setup/cargo test -p iotdec-wire --release --target-dir target/loom loom
 
 printf '\n'

@@ -41,12 +41,43 @@ const PAGE: usize = 4 << 10;
 /// What the memory of a range is, which decides how memory is given back to the system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backing {
-    /// A shared mapping of a memfd: holes are punched.
+    /// A shared mapping of a memfd, on a kernel: madvise punches holes.
     Shared,
+    /// The same, where madvise might be an emulator's (QEMU's says yes to MADV_REMOVE and does nothing, measured with
+    /// 7.2): holes are punched by way of the file.
+    File(File),
     /// A private anonymous mapping.
     Private,
     /// Anything else, not known to be zero at first; nothing is given back.
     Other,
+}
+
+/// A file whose holes can be punched, as long as its descriptor is what it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct File {
+    fd: i32,
+    identity: (u64, u64),
+    /// The address at which the file's first byte is mapped.
+    start: usize,
+}
+
+impl File {
+    /// The file behind a descriptor that stays open, whose first byte is mapped at `start`.
+    pub fn new(fd: i32, start: NonNull<u8>) -> Result<Self, Error> {
+        let identity = segment::identity(fd).map_err(Error::Kernel)?;
+        Ok(Self {
+            fd,
+            identity,
+            start: start.as_ptr() as usize,
+        })
+    }
+
+    /// Makes a hole where `len` bytes from `address` are mapped; false if that is not possible.
+    fn punch(&self, address: usize, len: usize) -> bool {
+        // A library may have closed the descriptor and opened another file under its number.
+        segment::identity(self.fd) == Ok(self.identity)
+            && os::punch(self.fd, address - self.start, len)
+    }
 }
 
 /// Why a heap could not be made.

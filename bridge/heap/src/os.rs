@@ -58,6 +58,16 @@ pub(crate) unsafe fn discard(address: *mut u8, len: usize, advice: i32) -> bool 
     result == 0
 }
 
+/// Makes a hole in a file; false if the kernel would not.
+pub(crate) fn punch(fd: i32, offset: usize, len: usize) -> bool {
+    let before = errno();
+    let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+    // SAFETY: takes numbers only; the caller knows the file to be a heap's.
+    let result = unsafe { libc::fallocate(fd, mode, offset as libc::off_t, len as libc::off_t) };
+    set_errno(before);
+    result == 0
+}
+
 /// Sleeps while the word is `expected`; may return early.
 pub(crate) fn wait(word: &AtomicU32, expected: u32) {
     let before = errno();

@@ -6,7 +6,7 @@
 
 use crate::{Backing, Fault, Heap, Segment, os};
 use core::cell::UnsafeCell;
-use core::ffi::{c_int, c_void};
+use core::ffi::{CStr, c_int, c_void};
 use core::mem::MaybeUninit;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering::*};
@@ -24,6 +24,9 @@ pub enum Start {
     Exchange {
         /// Bytes of the segment; if the system refuses (`ulimit -v`), half of it, a quarter, and so on.
         size: usize,
+        /// A variable of the environment that says how many MiB it shall be instead. What is no number, or too small,
+        /// counts as not set.
+        variable: &'static CStr,
         /// Bytes at its beginning that the heap does not use.
         before: usize,
         /// Bytes at its end that the heap does not use.
@@ -71,7 +74,7 @@ pub struct Interface {
 pub const VERSION: u32 = 1;
 
 /// The name of the function that hands out a preloaded library's interface.
-pub const PRELOADED: &core::ffi::CStr = c"iotdec_preloaded_heap";
+pub const PRELOADED: &CStr = c"iotdec_preloaded_heap";
 
 /// The interface of the library that is this program's malloc, if it was started with one (LD_PRELOAD).
 pub fn preloaded() -> Option<&'static Interface> {
@@ -179,13 +182,14 @@ impl Process {
         self.first.get()?.segment.as_ref()
     }
 
-    /// From now on, memory comes from this heap, which lies in the segment. False if there is a second heap already.
-    pub fn take_over(&'static self, heap: Heap, segment: Segment) -> bool {
+    /// From now on, memory comes from this heap. A fork does not copy it if it is shared; so the process must not fork,
+    /// or not go on in the child. False if there is a second heap already.
+    pub fn take_over(&'static self, heap: Heap) -> bool {
         self.heap();
         self.second.fill(|| {
             Some(Area {
                 heap,
-                segment: Some(segment),
+                segment: None,
                 copy: AtomicI32::new(-1),
             })
         })
@@ -372,9 +376,10 @@ impl Process {
         let made = self.first.fill(|| match self.start {
             Start::Exchange {
                 size,
+                variable,
                 before,
                 behind,
-            } => exchange(size, before, behind),
+            } => exchange(mebibytes(variable).unwrap_or(size), before, behind),
             Start::Private => private(),
         });
         // Registering may allocate, so only now that it can.
@@ -433,6 +438,16 @@ fn or_no_memory(pointer: Option<NonNull<u8>>) -> *mut c_void {
         return null_mut();
     };
     pointer.as_ptr().cast()
+}
+
+/// A number of MiB from the environment.
+fn mebibytes(variable: &CStr) -> Option<usize> {
+    // SAFETY: looks a name up. Before the C library has its environment, there is nothing to be found.
+    let value = NonNull::new(unsafe { libc::getenv(variable.as_ptr()) })?;
+    // SAFETY: the environment's strings are terminated.
+    let value = unsafe { CStr::from_ptr(value.as_ptr()) };
+    let number: usize = value.to_str().ok()?.parse().ok()?;
+    number.checked_mul(1 << 20)
 }
 
 fn exchange(size: usize, before: usize, behind: usize) -> Option<Area> {

@@ -56,6 +56,9 @@ impl Heap {
     fn discard(&self, first: u32, blocks: u32) -> bool {
         let advice = match self.backing {
             Backing::Shared => libc::MADV_REMOVE,
+            Backing::File(file) => {
+                return file.punch(self.at(first) as usize, blocks as usize * BLOCK);
+            }
             Backing::Private => libc::MADV_DONTNEED,
             Backing::Other => return false,
         };

@@ -169,7 +169,8 @@ fn close(fd: i32) {
     unsafe { libc::close(fd) };
 }
 
-fn identity(fd: i32) -> Result<(u64, u64), i32> {
+/// Device and inode of a descriptor.
+pub(crate) fn identity(fd: i32) -> Result<(u64, u64), i32> {
     // SAFETY: zeroes are valid for this structure of numbers.
     let mut status: libc::stat = unsafe { core::mem::zeroed() };
     // SAFETY: fills the structure.

@@ -15,6 +15,7 @@ const EXCHANGE: usize = 16 << 30;
 static PROCESS: Process = Process::new(
     Start::Exchange {
         size: EXCHANGE,
+        variable: c"IOTDEC_EXCHANGE_SIZE",
         before: 0,
         behind: 0,
     },

@@ -157,6 +157,27 @@ print(list(array) == list(range(1000)))
 }
 
 #[test]
+fn the_exchange_is_as_large_as_wanted() {
+    let script = "try: print(len(bytearray(200 << 20)))\nexcept MemoryError: print('refused')";
+    for (size, said) in [
+        ("300", "209715200\n"),
+        ("100", "refused\n"),
+        ("nonsense", "209715200\n"),
+    ] {
+        let mut command = Command::new("python3");
+        command
+            .args(["-c", script])
+            .env("LD_PRELOAD", library())
+            .env("IOTDEC_EXCHANGE_SIZE", size);
+        assert_eq!(
+            String::from_utf8_lossy(&run(&mut command).stdout),
+            said,
+            "{size}"
+        );
+    }
+}
+
+#[test]
 fn sqlite() {
     let script = "create table t (a integer primary key, b text);
         with recursive n(i) as (select 1 union all select i + 1 from n where i < 50000) insert into t select i, hex(i) from n;
