@@ -14,6 +14,9 @@ setup: ## install and fetch what is needed (does nothing when all is there)
 sysroot-avcodec: setup ## fetch libavcodec for arm64 as well (119 MB), for the iotdec_avcodec_* elements
 	@setup/sysroot.sh avcodec
 
+sysroot-libraries: setup ## fetch the libraries that are wrapped for native programs, and their tests (100 MB)
+	@setup/libraries.sh
+
 wheels: setup ## fetch the aarch64 libraries out of Python wheels that tests decode with
 	@setup/wheels.sh
 
@@ -38,4 +41,4 @@ conformance: build ## decode every test vector, write docs/conformance.md
 clean: ## remove what was built; set-up's .deps stays
 	rm -rf build target
 
-.PHONY: help setup sysroot-avcodec wheels build play check bench bench-accelerator conformance clean
+.PHONY: help setup sysroot-avcodec sysroot-libraries wheels build play check bench bench-accelerator conformance clean

@@ -25,6 +25,15 @@ pub fn wheels() -> PathBuf {
     root().join(".deps/wheels")
 }
 
+/// What wrapping libraries and testing the wrappers needs: see setup/libraries.sh.
+///
+/// # Panics
+/// If it is not there and cannot be fetched.
+pub fn libraries() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| run(&["setup/libraries.sh"]));
+}
+
 /// The source of a Debian package. The folder it is in.
 ///
 /// # Panics

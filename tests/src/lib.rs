@@ -18,6 +18,7 @@ pub mod process;
 pub mod random;
 pub mod table;
 pub mod vectors;
+pub mod wrapped;
 
 use std::sync::{Mutex, MutexGuard};
 

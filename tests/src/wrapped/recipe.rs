@@ -1,0 +1,220 @@
+//! What is tested of a library and how, as `tests/wrapped/*.toml` say it. README.md
+//! beside them explains the keys.
+
+use crate::environment::root;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// How the tests of a library are compiled and run.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// The file's name without its end.
+    #[serde(skip)]
+    pub name: String,
+    /// The SONAME; a line of setup/sysroot-libraries.txt begins with it.
+    pub library: String,
+    /// The headers that are wrapped, below the directory of headers.
+    pub headers: Vec<String>,
+    /// Options that every program is compiled with. `$SRC` is the upstream's source,
+    /// `$INC` the directory of headers, `$TO` that of the programs.
+    #[serde(default)]
+    pub options: Vec<String>,
+    /// Files that the upstream's configure would have made; found by `#include`.
+    #[serde(default)]
+    pub files: BTreeMap<String, String>,
+    /// Programs that tests use besides their own.
+    #[serde(default, rename = "program")]
+    pub programs: Vec<Program>,
+    /// The tests.
+    #[serde(rename = "test")]
+    pub tests: Vec<Test>,
+    /// Tests that the upstream has and that cannot be run so, with the reason.
+    #[serde(default)]
+    pub unrunnable: BTreeMap<String, String>,
+}
+
+/// A program out of the upstream's source.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Program {
+    /// Its name; that of the first source if it is not given.
+    #[serde(default)]
+    pub name: String,
+    /// Below the upstream's source.
+    pub sources: Vec<String>,
+    /// Options for this program.
+    #[serde(default)]
+    pub options: Vec<String>,
+    /// Further libraries, by SONAME: native ones, always.
+    #[serde(default)]
+    pub links: Vec<String>,
+    /// What a shell does before, in the directory of the programs.
+    #[serde(default)]
+    pub prepare: String,
+}
+
+/// A test: a program of its own, what is run, and how long that may take.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Test {
+    /// As with a program. A `*` in the first source makes a test of each file.
+    #[serde(default)]
+    pub name: String,
+    /// As with a program; none for a test that uses others' programs.
+    #[serde(default)]
+    pub sources: Vec<String>,
+    /// As with a program.
+    #[serde(default)]
+    pub options: Vec<String>,
+    /// As with a program.
+    #[serde(default)]
+    pub links: Vec<String>,
+    /// As with a program.
+    #[serde(default)]
+    pub prepare: String,
+    /// Names that `*` does not stand for.
+    #[serde(default)]
+    pub except: Vec<String>,
+    /// What a shell does, in an empty directory; it passed if that succeeds. `run NAME`
+    /// runs a program with the library. If not given: the program alone.
+    #[serde(default)]
+    pub run: String,
+    /// The longest that it may take natively.
+    #[serde(default = "a_minute")]
+    pub seconds: u32,
+    /// It is one of the few that are always run.
+    #[serde(default)]
+    pub short: bool,
+}
+
+fn a_minute() -> u32 {
+    60
+}
+
+/// All recipes, by name; with IOTDEC_WRAPPED="zlib lz4" those.
+///
+/// # Panics
+/// If one is wrong.
+pub fn recipes() -> Vec<Recipe> {
+    let wanted = std::env::var("IOTDEC_WRAPPED").unwrap_or_default();
+    let wanted: Vec<&str> = wanted.split_whitespace().collect();
+    let mut recipes: Vec<Recipe> = files(&root().join("tests/wrapped"), "", ".toml")
+        .iter()
+        .filter(|name| wanted.is_empty() || wanted.contains(&name.as_str()))
+        .map(|name| read(name))
+        .collect();
+    assert!(!recipes.is_empty(), "no recipe is called {wanted:?}");
+    recipes.sort_by(|a, b| a.name.cmp(&b.name));
+    recipes
+}
+
+fn read(name: &str) -> Recipe {
+    let file = root()
+        .join("tests/wrapped")
+        .join(name)
+        .with_extension("toml");
+    let text = std::fs::read_to_string(&file).expect("listed a moment ago");
+    let recipe: Result<Recipe, _> = toml::from_str(&text);
+    let mut recipe = recipe.unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    recipe.name = name.to_owned();
+    recipe.expand();
+    recipe
+}
+
+/// Names of files between a beginning and an end.
+fn files(directory: &Path, begin: &str, end: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(directory);
+    let entries = entries.unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter_map(|name| Some(name.strip_prefix(begin)?.strip_suffix(end)?.to_owned()))
+        .collect();
+    names.sort();
+    names
+}
+
+/// A file's name without directories and end.
+fn stem(path: &str) -> String {
+    let stem = Path::new(path).file_stem().expect("a file");
+    stem.to_str().expect("UTF-8").to_owned()
+}
+
+impl Recipe {
+    /// The Debian source package, as setup/sysroot-libraries.txt has it.
+    ///
+    /// # Panics
+    /// If that has no such library.
+    pub fn source_package(&self) -> String {
+        let list = root().join("setup/sysroot-libraries.txt");
+        let list = std::fs::read_to_string(list).expect("part of the tree");
+        let words = |line: &str| {
+            let line = line.split('#').next().unwrap_or_default().to_owned();
+            line.split_whitespace().map(str::to_owned).collect()
+        };
+        let mut lines = list.lines().map(words);
+        let line = lines.find(|words: &Vec<String>| words.first() == Some(&self.library));
+        let line = line.unwrap_or_else(|| panic!("setup fetches no {}", self.library));
+        line[3].clone()
+    }
+
+    /// The upstream's source.
+    pub fn source(&self) -> PathBuf {
+        root().join(".deps/sources").join(self.source_package())
+    }
+
+    /// What wrapping it takes besides the header.
+    pub fn wrap_toml(&self) -> PathBuf {
+        let directory = root().join("examples/libraries");
+        directory.join(&self.name).with_extension("toml")
+    }
+
+    /// Fills in names, and replaces each test of many files by a test of each.
+    fn expand(&mut self) {
+        let source = self.source();
+        for program in &mut self.programs {
+            if program.name.is_empty() {
+                program.name = stem(&program.sources[0]);
+            }
+        }
+        let mut tests = Vec::new();
+        for test in std::mem::take(&mut self.tests) {
+            let first = test.sources.first().map(String::as_str).unwrap_or_default();
+            let Some((before, end)) = first.split_once('*') else {
+                tests.push(test);
+                continue;
+            };
+            let (directory, begin) = before.rsplit_once('/').unwrap_or(("", before));
+            for part in files(&source.join(directory), begin, end) {
+                let mut one = test.clone();
+                one.sources[0] = format!("{before}{part}{end}");
+                if !test.except.contains(&stem(&one.sources[0])) {
+                    tests.push(one);
+                }
+            }
+        }
+        for test in &mut tests {
+            if test.name.is_empty() {
+                test.name = stem(test.sources.first().expect("a source or a name"));
+            }
+            if test.run.is_empty() {
+                test.run = "run $NAME".to_owned();
+            }
+        }
+        self.tests = tests;
+    }
+
+    /// Every program of it, those of tests included.
+    pub fn all_programs(&self) -> Vec<Program> {
+        let tests = self.tests.iter().filter(|test| !test.sources.is_empty());
+        let own = tests.map(|test| Program {
+            name: test.name.clone(),
+            sources: test.sources.clone(),
+            options: test.options.clone(),
+            links: test.links.clone(),
+            prepare: test.prepare.clone(),
+        });
+        self.programs.iter().cloned().chain(own).collect()
+    }
+}
