@@ -18,7 +18,7 @@ const HINTS: Pattern = Pattern {
 /// `hvc #0`, which the translator does not know.
 const UNKNOWN: u32 = 0xd400_0002;
 /// Instructions whose results differ from QEMU's if the translator executes them.
-const QEMUS: [Pattern; 2] = [
+const QEMUS: [Pattern; 4] = [
     // `mrs xt, cntpct_el0`, which Linux keeps from programs: SIGILL.
     Pattern {
         mask: 0xffff_ffe0,
@@ -29,6 +29,16 @@ const QEMUS: [Pattern; 2] = [
     Pattern {
         mask: 0xffff_ffe0,
         value: 0xd51b_4200,
+    },
+    // `sm4e` and `sm4ekey`, whose operation the translator uses for something else
+    // (shim/superblocks.cpp).
+    Pattern {
+        mask: 0xffff_fc00,
+        value: 0xcec0_8400,
+    },
+    Pattern {
+        mask: 0xffe0_fc00,
+        value: 0xce60_c800,
     },
 ];
 

@@ -328,6 +328,13 @@ impl Thread {
         self.exit(Exit::Leave, pc);
     }
 
+    /// The guest's code whose translation begins at this address of the host.
+    fn block_at(&self, host: u64) -> Option<u64> {
+        let emitted = self.emitted.borrow();
+        let index = emitted.binary_search_by_key(&host, |code| code.start);
+        index.ok().map(|index| emitted[index].pc)
+    }
+
     /// The guest's code that this address of the host is the translation of.
     pub fn guest_code(&self, host: u64) -> Option<u64> {
         let emitted = self.emitted.try_borrow().ok()?;
@@ -353,7 +360,8 @@ pub fn emitted(start: u64, end: u64, name: &[u8]) {
             // returns.
             let code =
                 unsafe { std::slice::from_raw_parts_mut(start as *mut u8, (end - start) as usize) };
-            finish(code, start, &|address| thread.peek(pc, address));
+            let read = |address| thread.peek(pc, address);
+            finish(code, start, &read, &|host| thread.block_at(host));
         }
         thread.emitted.borrow_mut().push(Emitted { start, end, pc });
         COUNTERS.blocks.fetch_add(1, Relaxed);

@@ -1,7 +1,8 @@
 //! Backwards: what is overwritten before anything reads it.
 
 use super::{
-    GUEST_MEMORY, Slot, is_frame, is_load, is_store, is_zeroing, nothing, overlap, slot, writes,
+    GUEST_MEMORY, Joins, Slot, is_frame, is_load, is_store, is_zeroing, nothing, overlap, slot,
+    writes,
 };
 use iced_x86::{
     Code, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind, Register,
@@ -9,18 +10,29 @@ use iced_x86::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
+/// What is known of branches, within the block and out of it.
+pub struct Branches<'a> {
+    /// Where branches inside the code go.
+    pub joins: &'a Joins,
+    /// The slots that the guest's flags are packed into.
+    pub flags: &'a BTreeSet<Slot>,
+    /// Whether the guest's code at an address needs them.
+    pub may_read_flags: &'a dyn Fn(u64) -> bool,
+    /// The guest's address of the translated code that begins at an address.
+    pub block_at: &'a dyn Fn(u64) -> Option<u64>,
+}
+
 /// Leaves out what nobody reads. `None` if somebody reads the overflow flag where it is
-/// not to be read. `flags` are the slots that the guest's flags are packed into, and
-/// `may_read_flags` tells whether the guest's code at an address needs them.
+/// not to be read.
 pub fn backwards(
     code: &mut [Instruction],
     without_overflow: &BTreeSet<u64>,
-    flags: &BTreeSet<Slot>,
-    may_read_flags: &dyn Fn(u64) -> bool,
+    branches: &Branches<'_>,
     info: &mut InstructionInfoFactory,
 ) -> Option<()> {
     let range = code.first()?.ip()..code.last()?.next_ip();
-    // Before each of the instructions that are behind the one that is looked at.
+    // Before each of the instructions that are branched to, of those that are behind the
+    // one that is looked at.
     let mut known = BTreeMap::<u64, Dead>::new();
     let mut dead = Dead::default();
     for index in (0..code.len()).rev() {
@@ -31,12 +43,16 @@ pub fn backwards(
             Some(target) if range.contains(&target) => {
                 known.get(&target).cloned().unwrap_or_default()
             }
-            Some(_) => {
-                // The address is put into the state just before.
-                let mut above = code[..index].iter().rev().take(2);
-                let pc = above.find(|i| i.code() == Code::Mov_r64_imm64);
-                let needs_flags = pc.is_none_or(|pc| may_read_flags(pc.immediate64()));
-                Dead::at_exit(flags.iter().filter(|_| !needs_flags))
+            Some(target) => {
+                // To another block, or to the translator with the address put into the
+                // state just before.
+                let pc = (branches.block_at)(target).or_else(|| {
+                    let mut above = code[..index].iter().rev().take(2);
+                    let pc = above.find(|i| i.code() == Code::Mov_r64_imm64);
+                    pc.map(Instruction::immediate64)
+                });
+                let needs_flags = pc.is_none_or(branches.may_read_flags);
+                Dead::at_exit(branches.flags.iter().filter(|_| !needs_flags))
             }
             None => Dead::default(),
         };
@@ -59,7 +75,9 @@ pub fn backwards(
             }
             _ => dead = Dead::default(),
         }
-        known.insert(instruction.ip(), dead.clone());
+        if branches.joins.contains_key(&instruction.ip()) {
+            known.insert(instruction.ip(), dead.clone());
+        }
     }
     Some(())
 }

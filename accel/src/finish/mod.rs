@@ -21,7 +21,7 @@ mod known;
 #[cfg(test)]
 mod tests;
 
-use dead::backwards;
+use dead::{Branches, backwards};
 use iced_x86::{
     Code, Decoder, DecoderOptions, Encoder, FlowControl, Instruction, InstructionInfoFactory,
     Mnemonic, OpAccess, OpKind, Register,
@@ -31,8 +31,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 /// Finishes the code of one block, which runs at address `ip`. `read` gives words of the
-/// guest's code, and `None` where it is not known.
-pub fn finish(code: &mut [u8], ip: u64, read: &dyn Fn(u64) -> Option<u32>) {
+/// guest's code, and `None` where it is not known; `block_at` the guest's address of the
+/// translated code that begins at an address.
+pub fn finish(
+    code: &mut [u8],
+    ip: u64,
+    read: &dyn Fn(u64) -> Option<u32>,
+    block_at: &dyn Fn(u64) -> Option<u64>,
+) {
     let decoder = Decoder::with_ip(64, code, ip, DecoderOptions::NONE);
     let before: Vec<Instruction> = decoder.into_iter().collect();
     if before.iter().any(Instruction::is_invalid) {
@@ -45,14 +51,13 @@ pub fn finish(code: &mut [u8], ip: u64, read: &dyn Fn(u64) -> Option<u32>) {
     let changed = [true, false].into_iter().find_map(|keep_flags| {
         let mut after = before.clone();
         let (without_overflow, flags) = forwards(&mut after, &joins, keep_flags, &mut info);
-        let may_read_flags = |pc| guest::may_read_flags(pc, read);
-        backwards(
-            &mut after,
-            &without_overflow,
-            &flags,
-            &may_read_flags,
-            &mut info,
-        )?;
+        let branches = Branches {
+            joins: &joins,
+            flags: &flags,
+            may_read_flags: &|pc| guest::may_read_flags(pc, read),
+            block_at,
+        };
+        backwards(&mut after, &without_overflow, &branches, &mut info)?;
         changes(ip, &before, &after, &joins)
     });
     for (place, bytes) in changed.into_iter().flatten() {

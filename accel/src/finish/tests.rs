@@ -164,7 +164,7 @@ fn finished_code_does_the_same() {
             }
             let code = a.assemble(0).unwrap();
             let mut finished = code.clone();
-            finish(&mut finished, 0, &|_| None);
+            finish(&mut finished, 0, &|_| None, &|_| None);
             shorter += usize::from(finished != code);
 
             let mut state = [0; SIZE];
@@ -212,7 +212,7 @@ fn flags_that_are_used_at_once_are_not_packed() {
     })();
     emitted.unwrap();
     let mut code = a.assemble(0).unwrap();
-    finish(&mut code, 0, &|_| None);
+    finish(&mut code, 0, &|_| None, &|_| None);
     let text = list(&code);
     assert_eq!(text.matches("sahf").count(), 0, "{text}");
     assert_eq!(
@@ -247,7 +247,7 @@ fn an_access_that_may_fault_loses_the_flags() {
     })();
     emitted.unwrap();
     let mut code = a.assemble(0).unwrap();
-    finish(&mut code, 0, &|_| None);
+    finish(&mut code, 0, &|_| None, &|_| None);
     let text = list(&code);
     assert_eq!(text.matches("sahf").count(), 1, "{text}");
     assert_eq!(
@@ -297,7 +297,7 @@ fn branch_to(pc: [u64; 2]) -> Vec<u8> {
             .into_iter()
             .find_map(|(at, word)| (at == pc).then_some(word))
     };
-    finish(&mut code, 0, &guest);
+    finish(&mut code, 0, &guest, &|_| None);
     code
 }
 
