@@ -10,9 +10,11 @@ mod names;
 mod pointers;
 mod records;
 
+use crate::abi::Abi;
 use crate::elf::Exports;
 use crate::model::{Function, Header, Signature, Type, Value};
 use crate::notes::{Count, FunctionNotes, Notes, Pass, fits, said};
+use pointers::by_value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What was decided on a library.
@@ -82,7 +84,7 @@ pub enum Crossing {
     Nothing,
     /// A number.
     Number,
-    /// A struct or union by value.
+    /// A struct or union by value, or a number of more than a register.
     Record,
     /// A pointer, as it is.
     Value,
@@ -153,6 +155,7 @@ pub fn decide(exports: &Exports, guest: &Header, host: &Header, notes: &Notes) -
     let mut decider = Decider {
         guest,
         host,
+        abi: Abi::new(guest, host),
         notes,
         rules: Rules::default(),
         busy: BTreeSet::new(),
@@ -171,6 +174,7 @@ pub fn decide(exports: &Exports, guest: &Header, host: &Header, notes: &Notes) -
 struct Decider<'a> {
     guest: &'a Header,
     host: &'a Header,
+    abi: Abi<'a>,
     notes: &'a Notes,
     rules: Rules,
     /// Structs that are being decided on.
@@ -206,7 +210,11 @@ impl Decider<'_> {
             signature: &function.signature,
             lenient: false,
         };
-        let mut rule = self.rule(whose, format)?;
+        let host = self.host.functions.get(name);
+        let Some(host) = host.map(|function| &function.signature) else {
+            return Err("the headers declare it for the guest alone".into());
+        };
+        let mut rule = self.rule(whose, Some(host), format)?;
         for (proc, typedef) in said(&self.notes.functions, name).flat_map(|notes| &notes.procs) {
             let found = guest.typedefs.get(typedef);
             let signature = found.and_then(|found| match &found.value.kind {
@@ -261,14 +269,28 @@ impl Decider<'_> {
         }
     }
 
-    fn rule(&mut self, whose: Whose, format: Option<FormatRule>) -> Result<Rule, String> {
+    /// `host` is the same function for the host, unless it is known that the two mean the
+    /// same.
+    fn rule(
+        &mut self,
+        whose: Whose,
+        host: Option<&Signature>,
+        format: Option<FormatRule>,
+    ) -> Result<Rule, String> {
+        if host.is_some_and(|host| host.parameters.len() != whose.signature.parameters.len()) {
+            return Err("it takes other parameters on the host".into());
+        }
         let mut parameters = Vec::new();
         for (index, parameter) in whose.signature.parameters.iter().enumerate() {
             let is_list = format.as_ref().is_some_and(|f| f.list == Some(index));
             let crossing = if is_list {
                 Crossing::Nothing
             } else {
-                self.same(&parameter.value.kind)
+                let there = host.map(|host| &host.parameters[index].value);
+                let is_value = self.noted_as_value(whose, index);
+                there
+                    .filter(|_| !is_value)
+                    .map_or(Ok(()), |there| self.same(&parameter.value, there))
                     .and_then(|()| self.parameter(whose, index))
                     .map_err(|why| {
                         // Of a struct it is the same for whatever takes one.
@@ -281,8 +303,8 @@ impl Decider<'_> {
             parameters.push(crossing);
         }
         let result = &whose.signature.result;
-        let returned = self
-            .same(&result.kind)
+        let returned = host
+            .map_or(Ok(()), |host| self.same(result, &host.result))
             .and_then(|()| self.returned(whose, result));
         let result = returned.map_err(|why| format!("returns {}: {why}", result.spelling))?;
         let on_crash = said(self.table(whose), whose.name).find_map(|n| n.on_crash.clone());
@@ -299,8 +321,6 @@ impl Decider<'_> {
         let noted = said(self.table(whose), whose.name).find_map(|notes| notes.returns.as_ref());
         let noted = noted.or_else(|| self.notes.types.get(&result.spelling));
         Ok(match &result.kind {
-            Type::Void => Crossing::Nothing,
-            Type::Record(_) => Crossing::Record,
             Type::Pointer(to) => match (noted, &to.kind) {
                 (_, Type::Function(signature)) => {
                     Crossing::Function(self.pointed(signature, result.typedef.as_deref())?)
@@ -314,7 +334,7 @@ impl Decider<'_> {
                 (None, Type::Record(tag)) if self.is_handle(tag) => Crossing::Value,
                 (None, _) => Crossing::Shared,
             },
-            _ => Crossing::Number,
+            kind => by_value(kind),
         })
     }
 
@@ -359,10 +379,7 @@ impl Decider<'_> {
             outward: Err("not decided".into()),
         });
         let plain = |decider: &mut Self, value: &Value| -> Result<Crossing, String> {
-            decider.same(&value.kind)?;
             Ok(match &value.kind {
-                Type::Void => Crossing::Nothing,
-                Type::Record(_) => Crossing::Record,
                 Type::Pointer(to) => match &to.kind {
                     Type::Function(signature) => {
                         match decider.pointed(signature, value.typedef.as_deref()) {
@@ -372,7 +389,7 @@ impl Decider<'_> {
                     }
                     _ => Crossing::Value,
                 },
-                _ => Crossing::Number,
+                kind => by_value(kind),
             })
         };
         let inward = (|| {
@@ -400,7 +417,7 @@ impl Decider<'_> {
             on_crash,
             ..unknown
         };
-        let outward = self.rule(whose, None);
+        let outward = self.rule(whose, None, None);
         self.rules.signatures[number].outward = outward;
         Ok(number)
     }

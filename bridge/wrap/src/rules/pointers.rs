@@ -1,7 +1,7 @@
 //! What parameters point at.
 
 use super::{Block, Crossing, Decider, Element, Whose, names};
-use crate::model::{Parameter, Type, Value};
+use crate::model::{Float, Parameter, Type, Value};
 use crate::notes::{Count, Data, Elements, Pass, Pointers, Way};
 
 impl Decider<'_> {
@@ -39,14 +39,8 @@ impl Decider<'_> {
                     line("\"value\"")
                 ));
             }
-            return Ok(match value.kind {
-                Type::Record(_) => Crossing::Record,
-                _ => Crossing::Number,
-            });
+            return Ok(by_value(&value.kind));
         };
-        if let Some(why) = self.never(&to.kind) {
-            return Err(why);
-        }
         if let Type::Function(signature) = &to.kind {
             if noted == Some(Pass::Value) {
                 return Ok(Crossing::Value);
@@ -96,17 +90,14 @@ impl Decider<'_> {
         }
     }
 
-    /// What a pointer is to which nothing ever helps.
-    fn never(&self, to: &Type) -> Option<String> {
-        match to {
-            Type::Record(tag) if tag == "_IO_FILE" => {
-                Some("a FILE belongs to the C library that opened it".into())
-            }
-            Type::Record(tag) if tag == "__dirstream" => {
-                Some("a DIR belongs to the C library that opened it".into())
-            }
-            _ => None,
-        }
+    /// Whether `wrap.toml` says of a pointer that nothing crosses but the address.
+    pub(super) fn noted_as_value(&self, whose: Whose, index: usize) -> bool {
+        let Parameter { name, value, .. } = &whose.signature.parameters[index];
+        let table = self.table(whose);
+        let noted = self
+            .notes
+            .parameter(table, whose.name, index, name, &value.spelling);
+        noted == Some(&Pass::Value)
     }
 
     /// What `wrap.toml` says.
@@ -231,6 +222,16 @@ impl Decider<'_> {
             }
             _ => Err("nothing says to how many".into()),
         }
+    }
+}
+
+/// What crosses by value.
+pub(super) fn by_value(kind: &Type) -> Crossing {
+    match kind {
+        Type::Void => Crossing::Nothing,
+        kind if kind.integer_size().is_some_and(|size| size <= 8) => Crossing::Number,
+        Type::Float(Float::Single | Float::Double) => Crossing::Number,
+        _ => Crossing::Record,
     }
 }
 

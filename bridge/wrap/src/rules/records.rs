@@ -1,9 +1,9 @@
 //! What is in structs, and whether both sides mean the same by them.
 
 use super::{Crossing, Decider, Element, RecordRule, names};
-use crate::model::{Type, Value};
+use crate::abi::{Change, Verdict};
+use crate::model::{Place, Type, Value};
 use crate::notes::{Pass, Way, fits, said};
-use std::collections::BTreeSet;
 
 impl Decider<'_> {
     /// How `wrap.toml` says that pointers to a struct cross.
@@ -47,7 +47,22 @@ impl Decider<'_> {
         }
         let mut fields = Vec::new();
         let mut wrong = None;
+        let host = self.host.records.get(tag);
         for field in &layout.fields {
+            if let Some(there) = host.and_then(|record| record.field(&field.name))
+                && field.value.kind.pointed_signature().is_some()
+                && let Err(why) = self.same(&field.value, &there.value)
+            {
+                let noted = said(&self.notes.records, tag).find_map(|n| n.fields.get(&field.name));
+                if noted != Some(&Pass::Value) {
+                    wrong = Some(format!(
+                        "{spelling}.{0} ({1}): {why}; if nobody ever calls it, say in wrap.toml: \
+                         [struct.{tag}] {0} = \"value\"",
+                        field.name, field.value.spelling
+                    ));
+                    break;
+                }
+            }
             match self.field(tag, &field.name, &field.value) {
                 Ok(Some(crossing)) => fields.push((field.name.clone(), crossing)),
                 Ok(None) => {}
@@ -124,47 +139,23 @@ impl Decider<'_> {
         }
     }
 
-    /// Whether both sides have the same type here, and it can cross.
-    pub(super) fn same(&self, kind: &Type) -> Result<(), String> {
-        self.same_within(kind, &mut BTreeSet::new())
-    }
-
-    fn same_within(&self, kind: &Type, seen: &mut BTreeSet<String>) -> Result<(), String> {
-        match kind {
-            Type::Integer { size, .. } if *size > 8 => Err("a number of 16 bytes".into()),
-            Type::Float(float) if float.size() > 8 => {
-                Err("long double, which is another format on the other side".into())
+    /// Whether both sides mean the same by a type, or why it cannot cross.
+    pub(super) fn same(&self, guest: &Value, host: &Value) -> Result<(), String> {
+        // Of what the library keeps to itself, only the address crosses.
+        if let Some(tag) = guest.kind.pointed_record()
+            && self.way(tag) == Some(Way::Handle)
+        {
+            return Ok(());
+        }
+        match self.abi.value(guest, host, &Place::default()).verdict {
+            Verdict::Identical => Ok(()),
+            Verdict::Repacked(changes) => {
+                let Change {
+                    what, difference, ..
+                } = &changes[0];
+                Err(format!("{what} is laid out differently: {difference}"))
             }
-            Type::Complex(_) | Type::Vector { .. } => Err("no plain number".into()),
-            Type::VaList => Err("a va_list, which is another thing on the other side".into()),
-            Type::Other(name) => Err(format!("{name}, which is not known")),
-            Type::Pointer(to) => match &to.kind {
-                Type::Function(_) => Ok(()),
-                kind => self.same_within(kind, seen),
-            },
-            Type::Array { element, .. } => self.same_within(&element.kind, seen),
-            Type::Record(tag) if seen.insert(tag.clone()) => {
-                let [guest, host] = [self.guest, self.host].map(|side| side.records.get(tag));
-                let (Some(guest), Some(host)) = (guest, host) else {
-                    return Err(format!("{tag} is not there on the other side"));
-                };
-                if self.way(tag) == Some(Way::Handle) {
-                    return Ok(());
-                }
-                let fields = guest.layout.iter().flat_map(|layout| &layout.fields);
-                for field in fields {
-                    self.same_within(&field.value.kind, seen)
-                        .map_err(|why| format!("{}.{}: {why}", guest.spelling, field.name))?;
-                }
-                if guest.layout != host.layout {
-                    return Err(format!(
-                        "{} is laid out differently on the two sides",
-                        guest.spelling
-                    ));
-                }
-                Ok(())
-            }
-            _ => Ok(()),
+            Verdict::Refused(refusal) => Err(refusal.reason),
         }
     }
 }

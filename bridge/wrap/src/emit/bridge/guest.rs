@@ -1,7 +1,7 @@
 //! The guest's part: calls the library with what is in messages, and makes messages of
 //! what the library calls.
 
-use super::message::{REGISTERS, STACK_WORDS, member};
+use super::message::{REGISTERS, STACK_WORDS, is_bytes, member};
 use super::{Plan, Wrapped, parameter_list, pointer_type, returns, spelled};
 use crate::model::{Float, Signature, Type, Value};
 use crate::rules::FormatRule;
@@ -46,7 +46,7 @@ pub fn source(plan: &Plan, fingerprint: u64) -> String {
 fn argument(name: &str, value: &Value) -> String {
     let field = format!("iotdec_m->{}", member(name));
     match &value.kind {
-        Type::Record(_) => format!("*({} *){field}", spelled(value)),
+        kind if is_bytes(kind) => format!("*({} *){field}", spelled(value)),
         Type::Pointer(_) => format!("({})(uintptr_t){field}", spelled(value)),
         _ => format!("({}){field}", spelled(value)),
     }
@@ -56,7 +56,7 @@ fn argument(name: &str, value: &Value) -> String {
 fn store(target: &str, result: &Value, call: &str) -> String {
     match &result.kind {
         Type::Void => format!("    {call};\n"),
-        Type::Record(_) => format!(
+        kind if is_bytes(kind) => format!(
             "    {} iotdec_r = {call};\n    memcpy({target}, &iotdec_r, sizeof iotdec_r);\n",
             spelled(result)
         ),
@@ -207,7 +207,7 @@ fn entry(number: usize, signature: &Signature, text: &mut String) {
 pub fn pack(name: &str, value: &Value) -> String {
     let field = format!("iotdec_m->{}", member(name));
     match &value.kind {
-        Type::Record(_) => format!("    memcpy({field}, &{name}, sizeof {name});\n"),
+        kind if is_bytes(kind) => format!("    memcpy({field}, &{name}, sizeof {name});\n"),
         Type::Pointer(_) => format!("    {field} = (uint64_t)(uintptr_t){name};\n"),
         Type::Float(Float::Single | Float::Double) => format!("    {field} = {name};\n"),
         kind => {

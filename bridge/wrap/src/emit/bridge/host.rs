@@ -1,7 +1,7 @@
 //! The host's part: the library's functions as the program calls them.
 
 use super::guest::{free_registers, pack};
-use super::message::member;
+use super::message::{is_bytes, member};
 use super::{Plan, Wrapped, copies, declare, parameter_list, pointer_type, returns, spelled};
 use crate::model::{Parameter, Signature, Type, Value};
 use crate::notes::Count;
@@ -406,7 +406,7 @@ fn unqualified(value: &Value) -> String {
 fn on_crash(result: &Value, rule: &Rule) -> String {
     match (&rule.on_crash, &result.kind) {
         (Some(value), _) => format!("({})({value})", spelled(result)),
-        (None, Type::Record(_)) => format!("({}){{0}}", spelled(result)),
+        (None, kind) if is_bytes(kind) => format!("({}){{0}}", spelled(result)),
         (None, _) => format!("({})0", spelled(result)),
     }
 }
@@ -442,7 +442,7 @@ fn serve(number: usize, signature: &Signature, rule: &Rule, text: &mut String) {
             (Crossing::Function(number), _) => {
                 format!("({kind})iotdec_take_function(&iotdec_c, {field}, {number})")
             }
-            (_, Type::Record(_)) => format!("*({kind} *){field}"),
+            (_, by_value) if is_bytes(by_value) => format!("*({kind} *){field}"),
             (_, Type::Pointer(_)) => format!("({kind})(uintptr_t){field}"),
             _ => format!("({kind}){field}"),
         });
@@ -466,7 +466,7 @@ fn serve(number: usize, signature: &Signature, rule: &Rule, text: &mut String) {
             "    {result} = iotdec_give_function(&iotdec_c, (void (*)(void)){call}, {number});\n"
         ),
         (_, Type::Void) => format!("    {call};\n"),
-        (_, Type::Record(_)) => format!(
+        (_, kind) if is_bytes(kind) => format!(
             "    {} = {call};\n    memcpy({result}, &iotdec_r, sizeof iotdec_r);\n",
             declare(&signature.result, "iotdec_r")
         ),
@@ -508,8 +508,8 @@ fn entry(
                 let _ = writeln!(text, "    (void){};", parameter.name);
             }
             if returns(signature) {
-                let zero = match signature.result.kind {
-                    Type::Record(_) => "{0}",
+                let zero = match &signature.result.kind {
+                    kind if is_bytes(kind) => "{0}",
                     _ => "0",
                 };
                 let _ = writeln!(text, "    return ({result}){zero};");

@@ -13,10 +13,9 @@ fn field(kind: &Type, header: &Header) -> Option<(String, usize, usize)> {
     Some(match kind {
         Type::Void | Type::VaList => return None,
         Type::Float(Float::Single) => ("float".into(), 4, 4),
-        Type::Float(_) => ("double".into(), 8, 8),
-        Type::Record(tag) => {
-            let layout = header.records[tag].layout.as_ref();
-            let size = layout.map_or(0, |layout| layout.size);
+        Type::Float(Float::Double) => ("double".into(), 8, 8),
+        kind if is_bytes(kind) => {
+            let size = size(kind, header);
             (format!("_Alignas(16) unsigned char[{size}]"), size, 16)
         }
         kind => {
@@ -24,6 +23,25 @@ fn field(kind: &Type, header: &Header) -> Option<(String, usize, usize)> {
             (format!("uint{}_t", size * 8), size, size)
         }
     })
+}
+
+/// Whether a value is carried as its bytes.
+pub fn is_bytes(kind: &Type) -> bool {
+    match kind {
+        Type::Record(_) | Type::Complex(_) | Type::Vector { .. } => true,
+        Type::Float(float) => !matches!(float, Float::Single | Float::Double),
+        kind => kind.integer_size().is_some_and(|size| size > 8),
+    }
+}
+
+fn size(kind: &Type, header: &Header) -> usize {
+    match kind {
+        Type::Record(tag) => header.records[tag].layout.as_ref().map_or(0, |l| l.size),
+        Type::Complex(float) => 2 * float.size(),
+        Type::Vector { size, .. } => *size,
+        Type::Float(float) => float.size(),
+        kind => kind.integer_size().unwrap_or(8),
+    }
 }
 
 /// A struct for the parameters and the result, and the assertions that both compilers
