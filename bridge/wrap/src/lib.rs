@@ -11,6 +11,7 @@ pub mod abi;
 pub mod choose;
 pub mod compile;
 pub mod config;
+pub mod constants;
 pub mod elf;
 pub mod emit;
 pub mod model;

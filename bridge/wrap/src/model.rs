@@ -30,7 +30,8 @@ pub struct Header {
     pub enums: BTreeMap<String, Enumeration>,
     /// What the library's own headers give names to.
     pub typedefs: BTreeMap<String, Typedef>,
-    /// The macros without parameters of the library's own headers.
+    /// The macros without parameters, the system's too; not those of the compiler and of its
+    /// command line.
     pub macros: BTreeMap<String, Place>,
 }
 

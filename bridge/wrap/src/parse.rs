@@ -67,7 +67,7 @@ impl Source {
         } else {
             &self.host_flags
         };
-        let mut arguments = vec!["-x", "c", "-target", target.triple];
+        let mut arguments = vec!["-x", "c", "-target", target.triple, "-ferror-limit=0"];
         arguments.extend(["-isystem", target.include]);
         arguments.extend(self.flags.iter().chain(own).map(String::as_str));
         arguments
@@ -194,7 +194,7 @@ impl Reader {
             }
             EntityKind::MacroDefinition if !entity.is_function_like_macro() => {
                 let place = self.place(entity);
-                if place.is_own && !entity.is_builtin_macro() {
+                if place.line > 0 && !entity.is_builtin_macro() {
                     self.header.macros.insert(name, place);
                 }
             }
