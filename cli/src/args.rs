@@ -245,6 +245,10 @@ pub struct WrapArgs {
     /// What the headers do not say.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Where headers are that they include; those of one target in a directory of its name,
+    /// as below /usr/include
+    #[arg(short = 'I', long, value_name = "DIR")]
+    pub include: Vec<PathBuf>,
     /// Where to write, made if need be.
     #[arg(short, long, value_name = "DIR")]
     pub output: PathBuf,

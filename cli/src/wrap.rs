@@ -19,6 +19,7 @@ const MANY: usize = 20;
 pub fn run(args: &WrapArgs) -> Result<ExitCode, Failure> {
     let request = Request {
         headers: args.headers.clone(),
+        include: args.include.clone(),
         library: args.library.clone(),
         config: args.config.clone(),
         output: args.output.clone(),

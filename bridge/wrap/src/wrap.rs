@@ -16,6 +16,9 @@ use std::path::{Path, PathBuf};
 pub struct Request {
     /// The headers that declare the functions, in the order in which they are included.
     pub headers: Vec<PathBuf>,
+    /// Where headers are that they include. Those that differ by target lie in a directory
+    /// of the target's name in there, as below `/usr/include`.
+    pub include: Vec<PathBuf>,
     /// The library for aarch64.
     pub library: PathBuf,
     /// `wrap.toml`.
@@ -100,7 +103,11 @@ pub fn wrap(request: &Request) -> Result<Report, Error> {
     let is_wanted = |name: &str| {
         exports.functions.contains_key(name) || exports.variables.iter().any(|v| v == name)
     };
-    let source = parse::Source::of(&headers, &notes.flags);
+    let source = parse::Source {
+        guest_flags: include_options(request, parse::GUEST),
+        host_flags: include_options(request, parse::HOST),
+        ..parse::Source::of(&headers, &notes.flags)
+    };
     let [mut guest, host] = parse::read(&source, &is_wanted, [parse::GUEST, parse::HOST])?;
     guest.functions.retain(|_, function| !function.is_local);
     if let (Some(file), Some(what)) = (&request.config, notes.strangers(&guest).first()) {
@@ -122,6 +129,17 @@ pub fn wrap(request: &Request) -> Result<Report, Error> {
     };
     let made = build(&plan, &notes, request)?;
     Ok(report(&exports, &guest, &rules, made, request))
+}
+
+/// Options of a compiler that make it find the headers of [`Request::include`].
+fn include_options(request: &Request, target: parse::Target) -> Vec<String> {
+    let directories = request.include.iter().flat_map(|directory| {
+        let absolute = fs::canonicalize(directory).unwrap_or_else(|_| directory.clone());
+        [absolute.join(target.triple), absolute]
+    });
+    directories
+        .flat_map(|directory| ["-isystem".to_owned(), directory.display().to_string()])
+        .collect()
 }
 
 fn report(
@@ -202,16 +220,17 @@ fn build(plan: &Plan, notes: &Notes, request: &Request) -> Result<[PathBuf; 3], 
     let stub = write("runtime.c", "")?;
 
     let name = &plan.exports.name;
-    let flags = || {
+    let flags = |target: parse::Target| {
         notes
             .flags
             .iter()
+            .chain(&include_options(request, target))
             .chain(&QUIET.map(String::from))
             .map(OsString::from)
             .collect::<Vec<_>>()
     };
     let guest_part = output.join(plan.guest_part);
-    let mut arguments = flags();
+    let mut arguments = flags(parse::GUEST);
     arguments.extend(["-DIOTDEC_ENTRIES", "-ffixed-x18"].map(OsString::from));
     arguments.extend([guest_source, plan.library.into()]);
     arguments.push(format!("-Wl,-soname,{}", plan.guest_part).into());
@@ -221,7 +240,7 @@ fn build(plan: &Plan, notes: &Notes, request: &Request) -> Result<[PathBuf; 3], 
     let stand_in = source.join("libiotdec.so");
     compile::HOST.make(&stand_in, &[stub, "-Wl,-soname,libiotdec.so".into()])?;
     let native = output.join(name);
-    let mut arguments = flags();
+    let mut arguments = flags(parse::HOST);
     arguments.extend(["-DIOTDEC_ENTRIES", "-ffixed-r10", "-pthread"].map(OsString::from));
     let mut script_option = OsString::from("-Wl,--version-script=");
     script_option.push(script);
