@@ -91,7 +91,7 @@ pub struct FunctionNotes {
     /// The parameter that is a format as for printf, of a variadic function.
     pub format: Option<String>,
     /// Conversions of that format, beyond `s`, that take a string.
-    pub strings: Option<String>,
+    pub format_strings: Option<String>,
     /// Names and types of the functions it looks up, if it looks functions up: typedefs
     /// of the header.
     #[serde(default)]

@@ -257,7 +257,7 @@ impl Decider<'_> {
             list,
             strings: notes
                 .iter()
-                .find_map(|notes| notes.strings.clone())
+                .find_map(|notes| notes.format_strings.clone())
                 .unwrap_or_default(),
         }))
     }

@@ -1,0 +1,131 @@
+#include "kinds.h"
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct box { int value; };
+
+int64_t k_numbers(int8_t a, uint16_t b, int c, unsigned long d, _Bool e, enum colour f, float g, double h)
+{
+    return a + b + c + (int64_t)d + e + f + (int64_t)(g * 4) + (int64_t)h;
+}
+int k_many(int a, int b, int c, int d, int e, int f, int g, int h, int i, int j, double k)
+{
+    return a + 2 * b + 3 * c + 4 * d + 5 * e + 6 * f + 7 * g + 8 * h + 9 * i + 10 * j + (int)k;
+}
+struct pair k_pair(struct pair pair, int by) { return (struct pair){pair.x * by, pair.y * by}; }
+struct four k_four(struct four four) { return (struct four){four.d, four.c, four.b, four.a}; }
+struct big k_big(struct big big)
+{
+    for (int i = 0; i < 8; i++)
+        big.words[i] = ~big.words[i];
+    return big;
+}
+union either k_either(union either either) { either.word++; return either; }
+
+size_t k_length(const char *text) { return text ? strlen(text) : (size_t)-1; }
+uint32_t k_sum(const void *data, size_t size)
+{
+    uint32_t sum = 0;
+    for (size_t i = 0; i < size; i++)
+        sum = sum * 31 + ((const unsigned char *)data)[i];
+    return sum;
+}
+void k_fill(unsigned char *data, size_t size, int value) { memset(data, value, size); }
+uint32_t k_array(uint32_t c[2]) { uint32_t sum = c[0] + c[1]; c[0] = sum; return sum; }
+int k_one(int *value) { return value ? (*value)++ : -1; }
+size_t k_upper(const char *text, char *to, size_t to_size)
+{
+    size_t i;
+    for (i = 0; text[i] && i < to_size; i++)
+        to[i] = (char)toupper(text[i]);
+    return i;
+}
+void k_move(const struct pair *from, struct pair *to) { *to = *from; }
+const char *k_find(const char *text, int character) { return strchr(text, character); }
+long k_number(const char *text, char **end) { return strtol(text, end, 10); }
+int k_strings(const char *const *strings)
+{
+    int length = 0;
+    for (; *strings; strings++)
+        length += (int)strlen(*strings);
+    return length;
+}
+const char *k_static(void) { return "of the library"; }
+char *k_made(const char *text) { return strdup(text); }
+void k_free(char *made) { free(made); }
+int k_feed(struct stream *stream, size_t most)
+{
+    size_t done = 0;
+    while (done < most && stream->in_left && stream->out_left) {
+        *stream->out++ = (unsigned char)(*stream->in++ ^ 0x20);
+        stream->in_left--;
+        stream->out_left--;
+        done++;
+    }
+    stream->state++;
+    return (int)done;
+}
+void k_sort(void *base, size_t count, size_t size, compare by) { qsort(base, count, size, by); }
+
+struct box *k_box(int value)
+{
+    struct box *box = malloc(sizeof *box);
+    box->value = value;
+    return box;
+}
+int k_open(struct box *box) { return box->value; }
+int k_boxes(struct box **first) { *first = k_box(77); return 1; }
+void k_end(struct box *box) { free(box); }
+
+static unary remembered, handler;
+static int square(int value) { return value * value; }
+static int add(int a, int b) { return a + b; }
+static int twice(int (*f)(int), int value) { return f(f(value)); }
+static const struct table own_table = {add, twice, "own"};
+
+int k_apply(unary f, int value) { return f(value) + 1; }
+int k_visit(visit f, void *context)
+{
+    int sum = 0;
+    for (int i = 0; i < 3; i++) {
+        char name[8];
+        snprintf(name, sizeof name, "n%d", i);
+        sum += f(context, name, (struct pair){i, i / 2.0});
+    }
+    return sum;
+}
+unary k_handler(unary f) { unary old = handler; handler = f; return old; }
+unary k_squarer(void) { return square; }
+int k_table(struct table *table)
+{
+    int result = table->add(3, 4) * 100 + table->twice(square, 2) + (int)strlen(table->name);
+    table->add = add;
+    return result;
+}
+const struct table *k_own_table(void) { return &own_table; }
+void k_remember(unary f) { remembered = f; }
+int k_recall(int value) { return remembered(value); }
+int k_nested(unary f, int depth) { return depth ? f(depth - 1) + 1 : 0; }
+void *k_get_proc(const char *name)
+{
+    if (!strcmp(name, "square"))
+        return (void *)square;
+    return strcmp(name, "add") ? NULL : (void *)add;
+}
+void k_get(unary *f) { *f = square; }
+
+int k_format(char *to, size_t size, const char *format, ...)
+{
+    va_list list;
+    va_start(list, format);
+    int length = vsnprintf(to, size, format, list);
+    va_end(list);
+    return length;
+}
+int k_vformat(char *to, size_t size, const char *format, va_list list) { return vsnprintf(to, size, format, list); }
+
+int k_errno(int value) { errno = value; return -1; }
+int k_crash(int value) { *(volatile int *)(uintptr_t)(unsigned)value = 1; return value; }

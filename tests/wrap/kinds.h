@@ -1,0 +1,70 @@
+/* Every kind of parameter that can cross, in a library of its own. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <wchar.h>
+
+enum colour { RED, GREEN = 7 };
+struct pair { int32_t x; double y; };
+struct four { float a, b, c, d; };
+struct big { uint64_t words[8]; };
+union either { uint64_t word; float ratio; };
+struct box;
+struct stream { const unsigned char *in; size_t in_left; unsigned char *out; size_t out_left; struct box *box; int state; };
+struct table { int (*add)(int, int); int (*twice)(int (*)(int), int); const char *name; };
+typedef int (*unary)(int);
+typedef int (*compare)(const void *, const void *);
+typedef int (*visit)(void *context, const char *name, struct pair pair);
+typedef void (*any)(void);
+
+/* Numbers and structs by value. */
+int64_t k_numbers(int8_t a, uint16_t b, int c, unsigned long d, _Bool e, enum colour f, float g, double h);
+int k_many(int a, int b, int c, int d, int e, int f, int g, int h, int i, int j, double k);
+struct pair k_pair(struct pair pair, int by);
+struct four k_four(struct four four);
+struct big k_big(struct big big);
+union either k_either(union either either);
+
+/* Memory. */
+size_t k_length(const char *text);
+uint32_t k_sum(const void *data, size_t size);
+void k_fill(unsigned char *data, size_t size, int value);
+uint32_t k_array(uint32_t c[2]);
+int k_one(int *value);
+size_t k_upper(const char *text, char *to, size_t to_size);
+void k_move(const struct pair *from, struct pair *to);
+const char *k_find(const char *text, int character);
+long k_number(const char *text, char **end);
+int k_strings(const char *const *strings);
+const char *k_static(void);
+char *k_made(const char *text);
+void k_free(char *made);
+int k_feed(struct stream *stream, size_t most);
+void k_sort(void *base, size_t count, size_t size, compare by);
+
+/* Objects of the library. */
+struct box *k_box(int value);
+int k_open(struct box *box);
+int k_boxes(struct box **first);
+void k_end(struct box *box);
+
+/* Functions. */
+int k_apply(unary f, int value);
+int k_visit(visit f, void *context);
+unary k_handler(unary f);
+unary k_squarer(void);
+int k_table(struct table *table);
+const struct table *k_own_table(void);
+void k_remember(unary f);
+int k_recall(int value);
+int k_nested(unary f, int depth);
+void *k_get_proc(const char *name);
+void k_get(unary *f);
+
+/* printf. */
+int k_format(char *to, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int k_vformat(char *to, size_t size, const char *format, va_list list) __attribute__((format(printf, 3, 0)));
+
+/* errno, and the worst. */
+int k_errno(int value);
+int k_crash(int value);

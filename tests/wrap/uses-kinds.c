@@ -1,0 +1,158 @@
+/* A native program that uses all of it, and knows nothing of wrappers. */
+#include "kinds.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int failures;
+#define IS(what)                                                                                                       \
+    do {                                                                                                               \
+        if (!(what)) {                                                                                                 \
+            failures++;                                                                                                \
+            printf("line %d: not so: %s\n", __LINE__, #what);                                                          \
+        }                                                                                                              \
+    } while (0)
+
+static int triple(int value) { return value * 3; }
+static int add(int a, int b) { return a + b; }
+static int twice(int (*f)(int), int value) { return f(f(value)); }
+static int by_value(const void *a, const void *b) { return *(const int *)a - *(const int *)b; }
+static int nested(int depth) { return k_nested(nested, depth); }
+static int visiting(void *context, const char *name, struct pair pair)
+{
+    strcat(context, name);
+    return pair.x * 10 + (int)(pair.y * 2);
+}
+static int vformat(char *to, size_t size, const char *format, ...)
+{
+    va_list list;
+    va_start(list, format);
+    int length = k_vformat(to, size, format, list);
+    va_end(list);
+    return length;
+}
+
+static void values(void)
+{
+    IS(k_numbers(-3, 40000, -100000, 1UL << 40, 1, GREEN, 2.5f, -7.0) == -3 + 40000 - 100000 + (1L << 40) + 1 + 7 + 10 - 7);
+    IS(k_many(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 1000.5) == 1385);
+    struct pair pair = k_pair((struct pair){6, 1.5}, 7);
+    IS(pair.x == 42 && pair.y == 10.5);
+    struct four four = k_four((struct four){1, 2, 3, 4});
+    IS(four.a == 4 && four.b == 3 && four.c == 2 && four.d == 1);
+    struct big big = k_big((struct big){{1, 2, 3, 4, 5, 6, 7, 8}});
+    IS(big.words[0] == ~1ULL && big.words[7] == ~8ULL);
+    IS(k_either((union either){.word = 99}).word == 100);
+}
+
+static void memory(void)
+{
+    IS(k_length("text") == 4 && k_length(NULL) == (size_t)-1);
+    unsigned char bytes[1000];
+    memset(bytes, 7, sizeof bytes);
+    uint32_t sum = k_sum(bytes, sizeof bytes);
+    k_fill(bytes + 1, sizeof bytes - 2, 9);
+    IS(sum == k_sum("\7", 1) * 0 + sum && bytes[0] == 7 && bytes[1] == 9 && bytes[998] == 9 && bytes[999] == 7);
+    k_fill(NULL, 0, 1);
+    uint32_t two[2] = {30, 12};
+    IS(k_array(two) == 42 && two[0] == 42 && two[1] == 12);
+    int one = 41;
+    IS(k_one(&one) == 41 && one == 42 && k_one(NULL) == -1);
+    char upper[8] = "-------";
+    IS(k_upper("abc", upper, sizeof upper) == 3 && !strcmp(upper, "ABC----"));
+    struct pair from = {1, 2}, to = {0, 0};
+    k_move(&from, &to);
+    IS(to.x == 1 && to.y == 2);
+    const char *text = "find me";
+    IS(k_find(text, 'm') == text + 5 && !k_find(text, 'z'));
+    char *end;
+    IS(k_number(text + 7, &end) == 0 && k_number("123abc", NULL) == 123);
+    const char *number = "456def";
+    IS(k_number(number, &end) == 456 && end == number + 3);
+    const char *const strings[] = {"one", "three", NULL};
+    IS(k_strings(strings) == 8);
+    char *made = k_made("made");
+    IS(made && !strcmp(made, "made"));
+    k_free(made);
+    int numbers[] = {5, -3, 9, 0, 2};
+    k_sort(numbers, 5, sizeof *numbers, by_value);
+    IS(numbers[0] == -3 && numbers[1] == 0 && numbers[2] == 2 && numbers[3] == 5 && numbers[4] == 9);
+
+    unsigned char out[16] = "................";
+    struct stream stream = {(const unsigned char *)"ABCDEFGH", 8, out, 5, NULL, 0};
+    IS(k_feed(&stream, 3) == 3 && stream.in_left == 5 && stream.out == out + 3 && stream.out_left == 2);
+    IS(k_feed(&stream, 9) == 2 && stream.state == 2 && *stream.in == 'F');
+    IS(!memcmp(out, "abcde...", 8));
+}
+
+static void objects(void)
+{
+    struct box *box = k_box(5), *first = NULL;
+    IS(k_open(box) == 5 && k_boxes(&first) == 1 && k_open(first) == 77);
+    k_end(box);
+    k_end(first);
+}
+
+static void functions(void)
+{
+    char names[32] = "";
+    IS(k_apply(triple, 5) == 16);
+    IS(k_visit(visiting, names) == 33 && !strcmp(names, "n0n1n2"));
+    IS(k_handler(triple) == NULL && k_handler(NULL) == triple);
+    unary square = k_squarer();
+    IS(square && square(9) == 81 && k_squarer() == square && k_apply(square, 3) == 10);
+    k_handler(square);
+    IS(k_handler(NULL) == square);
+    struct table table = {add, twice, "mine"};
+    IS(k_table(&table) == 700 + 16 + 4 && table.add != add && table.add(20, 22) == 42 && table.twice == twice);
+    IS(!strcmp(table.name, "mine"));
+    k_remember(triple);
+    IS(k_recall(4) == 12);
+    IS(k_nested(nested, 20) == 20);
+    unary proc = (unary)k_get_proc("square");
+    IS(proc && proc(5) == 25);
+    IS(k_get_proc("none") == NULL);
+    unary got = NULL;
+    k_get(&got);
+    IS(got == square);
+}
+
+static void formats(void)
+{
+    char text[200];
+    IS(k_format(text, sizeof text, "plain %%") == 7 && !strcmp(text, "plain %"));
+    k_format(text, sizeof text, "%d %s %5.2f %c %lu %x %.3s|%*d", -5, "text", 3.14159, 'z', 1UL << 40, 255u, "cutting", 4, 7);
+    IS(!strcmp(text, "-5 text  3.14 z 1099511627776 ff cut|   7"));
+    k_format(text, sizeof text, "%g %g %g %g %g %g %g %g %g %g %d %d %d %d %d %d %d %d", 1., 2., 3., 4., 5., 6., 7., 8., 9., 10., 1, 2,
+             3, 4, 5, 6, 7, 8);
+    IS(!strcmp(text, "1 2 3 4 5 6 7 8 9 10 1 2 3 4 5 6 7 8"));
+    vformat(text, sizeof text, "%s %d %g %s %d %d %d %d %d %g", "a", 1, 2.5, "b", 3, 4, 5, 6, 7, 8.5);
+    IS(!strcmp(text, "a 1 2.5 b 3 4 5 6 7 8.5"));
+}
+
+static void rest(void)
+{
+    errno = 0;
+    IS(k_errno(EXDEV) == -1 && errno == EXDEV);
+    const struct table *own = k_own_table();
+    IS(own && !strcmp(own->name, "own"));
+    const char *text = k_static();
+    IS(text && !strcmp(text, "of the library"));
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && !strcmp(argv[1], "crash")) {
+        IS(k_crash(16) == -5);
+        IS(k_apply(triple, 5) == 16);
+        return failures;
+    }
+    values();
+    memory();
+    objects();
+    functions();
+    formats();
+    rest();
+    return failures;
+}
