@@ -14,6 +14,8 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use verdict::At;
 
+pub(crate) use layout::is_bound;
+
 pub use verdict::{Call, Change, Comparison, Refusal, Verdict};
 
 /// The same headers, as two targets read them.
@@ -64,7 +66,23 @@ impl<'a> Abi<'a> {
         self.kinds(&guest.kind, &host.kind, place)
     }
 
-    fn kinds(&self, guest: &Type, host: &Type, place: &Place) -> Comparison {
+    /// A record where pointers lead to it, by its name in [`Header::records`]: what is
+    /// opaque is an address and crosses.
+    pub fn pointed(&self, name: &str) -> Comparison {
+        let record = Value {
+            spelling: name.to_owned(),
+            is_const: false,
+            is_restrict: false,
+            is_nullable: None,
+            typedef: None,
+            kind: Type::Record(name.to_owned()),
+        };
+        let kind = Type::Pointer(Box::new(record));
+        let place = self.guest.records.get(name).map(|r| r.place.clone());
+        self.kinds(&kind, &kind, &place.unwrap_or_default())
+    }
+
+    pub(crate) fn kinds(&self, guest: &Type, host: &Type, place: &Place) -> Comparison {
         let at = At {
             path: String::new(),
             place: place.clone(),
@@ -84,7 +102,10 @@ impl<'a> Abi<'a> {
             return comparison;
         };
         let (guest, host) = (&to_guest.kind, &to_host.kind);
-        comparison.notes = self.notes(guest);
+        // A pointer to characters is one to text, which is bytes.
+        if *guest != Type::Char {
+            comparison.notes = self.notes(guest);
+        }
         if let (Type::Function(guest), Type::Function(host)) = (guest, host) {
             if let Some(refusal) = self.pointed_function(guest, host, at, seen) {
                 comparison.verdict = Verdict::Refused(refusal);
@@ -337,8 +358,8 @@ impl<'a> Abi<'a> {
             };
             if guest != host {
                 notes.insert(format!(
-                    "{name} is {} on the guest and {} on the host: as numbers, values above its \
-                     half differ",
+                    "{name} is {} on the guest and {} on the host: a value whose highest bit is set is \
+                     another number",
                     sign(guest),
                     sign(host)
                 ));

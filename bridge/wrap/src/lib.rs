@@ -17,6 +17,7 @@ pub mod emit;
 pub mod model;
 pub mod notes;
 pub mod parse;
+pub mod report;
 pub mod rules;
 pub mod wrap;
 

@@ -223,6 +223,12 @@ fn moved(guest: &Field, host: &Field) -> String {
     }
 }
 
+/// Whether it is a record of the C library that is of no use on the other side, whatever is
+/// in it.
+pub(crate) fn is_bound(name: &str) -> bool {
+    bound(name).is_some()
+}
+
 fn bound(name: &str) -> Option<&'static str> {
     let entry = BOUND.iter().find(|(bound, _)| *bound == name);
     entry.map(|(_, why)| *why)
