@@ -60,7 +60,8 @@ fn summary(report: &Report) -> String {
             text += &format!("{what}:\n  {}{more}\n", first.join(", "));
         }
     }
-    for made in [&report.native, &report.guest, &report.pkg_config] {
+    let [abi, _] = &report.abi;
+    for made in [&report.native, &report.guest, &report.pkg_config, abi] {
         text += &format!("made {}\n", made.display());
     }
     text

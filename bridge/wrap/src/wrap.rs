@@ -4,8 +4,9 @@ use crate::elf::{self, Exports};
 use crate::emit::{self, bridge::Plan};
 use crate::model::{Header, Place};
 use crate::notes::{self, Notes};
+use crate::report::{self, Facts};
 use crate::rules::{self, Decision, Rules};
-use crate::{Error, compile, parse};
+use crate::{Error, compile, constants, parse};
 use serde::Serialize;
 use std::ffi::OsString;
 use std::fs;
@@ -41,6 +42,8 @@ pub struct Report {
     pub guest: PathBuf,
     /// For `pkg-config`.
     pub pkg_config: PathBuf,
+    /// The ABI report, for people and for programs.
+    pub abi: [PathBuf; 2],
     /// How many functions are exported and declared.
     pub functions: usize,
     /// How many of them are wrapped.
@@ -68,7 +71,7 @@ pub struct Refusal {
     pub why: String,
 }
 
-/// Makes the native part `SONAME`, the guest part and a pkg-config file in
+/// Makes the native part `SONAME`, the guest part, a pkg-config file and the ABI report in
 /// [`Request::output`], with their sources in `source/`.
 ///
 /// # Errors
@@ -128,7 +131,37 @@ pub fn wrap(request: &Request) -> Result<Report, Error> {
         guest_part: &guest_part,
     };
     let made = build(&plan, &notes, request)?;
-    Ok(report(&exports, &guest, &rules, made, request))
+    let abi = write_abi(&source, &plan, &request.output)?;
+    Ok(report(&exports, &guest, &rules, made, abi, request))
+}
+
+/// Writes the ABI report: `abi.md` and `abi.json`.
+fn write_abi(source: &parse::Source, plan: &Plan, output: &Path) -> Result<[PathBuf; 2], Error> {
+    let outcomes = plan.rules.functions.iter().map(|(name, decision)| {
+        let why = match decision {
+            Decision::Wrapped(_) => None,
+            Decision::Refused(why) => Some(why.clone()),
+        };
+        (name.clone(), why)
+    });
+    let abi = report::report(Facts {
+        exports: plan.exports,
+        guest: plan.guest,
+        host: plan.host,
+        constants: &constants::differing(source, plan.guest, plan.host)?,
+        outcomes: Some(&outcomes.collect()),
+    });
+    let write = |name: &str, text: String| {
+        let file = output.join(name);
+        match fs::write(&file, text) {
+            Ok(()) => Ok(file),
+            Err(source) => Err(Error::Write { file, source }),
+        }
+    };
+    Ok([
+        write("abi.md", abi.markdown())?,
+        write("abi.json", abi.json())?,
+    ])
 }
 
 /// Options of a compiler that make it find the headers of [`Request::include`].
@@ -147,6 +180,7 @@ fn report(
     guest: &Header,
     rules: &Rules,
     made: [PathBuf; 3],
+    abi: [PathBuf; 2],
     request: &Request,
 ) -> Report {
     let refused = rules
@@ -183,6 +217,7 @@ fn report(
         native,
         guest: guest_part,
         pkg_config,
+        abi,
         functions: rules.functions.len(),
         wrapped: rules.functions.len() - refused.len(),
         refused,

@@ -4,7 +4,10 @@ use iotdec_wrap::constants;
 use iotdec_wrap::elf::Exports;
 use iotdec_wrap::parse::{self, GUEST, HOST, Source};
 use iotdec_wrap::report::{AbiReport, Facts, Outcome, report};
+use iotdec_wrap::wrap::{Request, wrap};
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
 
 const HEADER: &str = r#"
 #include <fcntl.h>
@@ -234,4 +237,36 @@ fn for_programs() {
             .is_some_and(|place| place.contains(".h:"))
     );
     assert_eq!(json["library"], "liblibrary.so.1");
+}
+
+/// `iotdec wrap` leaves it beside what it makes.
+#[test]
+fn the_generator_writes_it() {
+    let place = tempfile::tempdir().expect("a directory");
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/library-bridge");
+    let library = place.path().join("libso_lib.so.1");
+    let made = Command::new("aarch64-linux-gnu-gcc")
+        .args(["-shared", "-fPIC", "-Wl,-soname,libso_lib.so.1", "-o"])
+        .args([&library, &example.join("so_lib.c")])
+        .status();
+    assert!(made.is_ok_and(|status| status.success()));
+    let request = Request {
+        headers: vec![example.join("so_lib.h")],
+        library,
+        output: place.path().join("wrapped"),
+        ..Request::default()
+    };
+    let report = wrap(&request).unwrap_or_else(|error| panic!("{error}"));
+    let [markdown, json] = report
+        .abi
+        .map(|file| std::fs::read_to_string(file).expect("is there"));
+    assert!(markdown.starts_with("# libso_lib.so.1: "), "{markdown}");
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    let functions = json["functions"].as_array().expect("a list");
+    assert_eq!(functions.len(), report.functions);
+    let wrapped = functions
+        .iter()
+        .filter(|function| function["wrapped"] == true);
+    assert_eq!(wrapped.count(), report.wrapped);
+    assert!(report.wrapped > 0);
 }
