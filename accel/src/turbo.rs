@@ -1,6 +1,9 @@
 //! Turbo: the guest's code run by the second translator, on the guest's own memory and
 //! thread, until something turns up that is QEMU's to do.
 
+mod forks;
+mod watch;
+
 use crate::code::{Code, PAGE};
 use crate::counters::COUNTERS;
 use crate::door;
@@ -12,17 +15,13 @@ use iotdec_wire::door::{Call, Context, Exit, KNOCK, Status};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, Once};
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard};
 
 /// Bytes that one thread's translated code may take; the whole of it is thrown away
 /// when it is full. Decoders need 1 to 2 MiB (measured).
 const CODE_CACHE: u64 = 64 << 20;
 /// Threads that can be in turbo at a time; more run in QEMU.
 const MOST_THREADS: usize = 256;
-/// How long code runs before QEMU may look for signals. Shorter than anyone notices,
-/// and so long that coming back costs nothing.
-const PATIENCE: Duration = Duration::from_millis(10);
 /// `svc` with a number that Linux ignores and no program uses: what the translator
 /// sees where the function returns to.
 const RETURN: u32 = 0x7e01;
@@ -59,8 +58,6 @@ static CODE: Mutex<Code> = Mutex::new(Code::new());
 static KNOWS_EXECUTABLE: AtomicBool = AtomicBool::new(false);
 /// Whether everything is left to QEMU.
 static DECLINES: AtomicBool = AtomicBool::new(false);
-/// Whether a thread of this process watches the others.
-static WATCHES: AtomicBool = AtomicBool::new(false);
 /// Whether translated code gets the last touch.
 static FINISHES: AtomicBool = AtomicBool::new(true);
 /// Counted up whenever something about [`CODE`] changes but for pages that come to it.
@@ -159,8 +156,8 @@ pub unsafe fn run(context: *mut Context, return_address: u64) -> Status {
     let Some(thread) = obtain().filter(|thread| !thread.running.load(Relaxed)) else {
         return Status::Declined;
     };
-    survive_forks();
-    watch();
+    forks::survive();
+    watch::begin();
     thread.entries.fetch_add(1, Relaxed);
     thread.context.set(context);
     thread.return_address.set(return_address);
@@ -419,72 +416,6 @@ pub fn decline(declines: bool) {
             thread.translator().stop();
         }
     }
-}
-
-/// Stops every thread that has been running for long.
-fn watch() {
-    if WATCHES.swap(true, Relaxed) {
-        return;
-    }
-    // QEMU's threads handle the guest's signals; this is none of them.
-    let _ = fault::without_signals(|| {
-        std::thread::Builder::new()
-            .name("iotdec-pause".into())
-            .spawn(|| {
-                let mut before = [0; MOST_THREADS];
-                loop {
-                    std::thread::sleep(PATIENCE);
-                    for (thread, before) in lock(&THREADS).iter().zip(&mut before) {
-                        let entries = thread.entries.load(Relaxed);
-                        if std::mem::replace(before, entries) == entries
-                            && thread.running.load(Relaxed)
-                        {
-                            thread.translator().stop();
-                        }
-                    }
-                }
-            })
-    });
-}
-
-/// What a thread that forks holds meanwhile.
-type Held = (
-    MutexGuard<'static, Code>,
-    MutexGuard<'static, Vec<&'static Thread>>,
-    MutexGuard<'static, Processor>,
-);
-
-thread_local! {
-    static HELD: RefCell<Option<Held>> = const { RefCell::new(None) };
-}
-
-/// Has the child of a fork find everything in order: no lock is held by a thread that
-/// did not come along, and no translator belongs to one.
-fn survive_forks() {
-    unsafe extern "C" fn prepare() {
-        let held = (lock(&CODE), lock(&THREADS), lock(&PROCESSOR));
-        HELD.set(Some(held));
-    }
-    unsafe extern "C" fn parent() {
-        HELD.take();
-    }
-    unsafe extern "C" fn child() {
-        WATCHES.store(false, Relaxed);
-        if let Some((_, threads, _)) = HELD.take() {
-            let own = CURRENT.get();
-            for thread in threads.iter().filter(|thread| !ptr::eq(**thread, own)) {
-                thread.running.store(false, Relaxed);
-                thread
-                    .taken
-                    .store(false, std::sync::atomic::Ordering::Release);
-            }
-        }
-    }
-    static ONCE: Once = Once::new();
-    // SAFETY: the handlers are functions of this plugin, which is never unloaded.
-    ONCE.call_once(|| unsafe {
-        libc::pthread_atfork(Some(prepare), Some(parent), Some(child));
-    });
 }
 
 /// The call that a knock in translated code announces, filled in as far as the store
