@@ -52,6 +52,12 @@ impl Doorbell {
             core::hint::spin_loop();
         }
         spin.miss();
+        self.sleep(timeout, ready)
+    }
+
+    /// Sleeps until rung, at most `timeout`, unless `ready` holds already. Returns whether
+    /// it held when last asked; as for [`wait`](Self::wait).
+    pub fn sleep(&self, timeout: Duration, mut ready: impl FnMut() -> bool) -> bool {
         self.asleep.0.store(1, Ordering::Relaxed);
         fence(Ordering::SeqCst); // (D)
         let already = ready();

@@ -10,10 +10,16 @@
 //! little-endian and no atomic is wider than 8 bytes: QEMU emulates wider ones
 //! by stopping its own threads, which another process does not notice.
 //!
+//! Calls of libraries have shared memory of their own: the [`exchange`], where every calling
+//! thread has a [`lane`]; [`stubs`] are what function pointers point to on the other side.
+//!
 //! The host trusts nothing it reads here. Values are read once, validated, then
 //! used; a violation is a [`ring::Corrupt`] or a rejected message, after which
 //! the host kills the worker.
 #![cfg_attr(not(any(test, loom)), no_std)]
+
+#[cfg(not(loom))]
+extern crate alloc;
 
 #[cfg(target_endian = "big")]
 compile_error!("the wire format is the memory of little-endian machines");
@@ -23,13 +29,19 @@ pub mod bench;
 mod codes;
 pub mod door;
 pub mod doorbell;
+#[cfg(not(loom))]
+pub mod exchange;
 mod futex;
 pub mod knock;
+#[cfg(not(loom))]
+pub mod lane;
 pub mod layout;
 pub mod msg;
 pub mod order;
 pub mod picture;
 pub mod ring;
 pub mod slots;
+#[cfg(not(loom))]
+pub mod stubs;
 mod sync;
 pub mod tally;

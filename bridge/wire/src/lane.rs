@@ -1,0 +1,386 @@
+//! Lanes: how a call crosses, and its result comes back.
+//!
+//! Each calling thread has a lane, and the thread that serves it on the other side. Only
+//! one of the two runs at any time: the host calls, the guest calls back, the host calls
+//! from within the callback, and so on in strict alternation. So each direction needs
+//! no queue, only a [`Post`] whose number counts up, and a [`Doorbell`].
+//!
+//! Arguments and results are not here but in messages, structs that generated code of both
+//! sides lays out alike; a post carries the address of one.
+//!
+//! **Levels.** The guest's serving loops nest as callbacks do: loop 0 is the thread's
+//! own, loop n waits for the end of the n-th callback within one another. A post to the
+//! guest says which loop it is for. If that is an outer one, native code has left the
+//! callbacks in between by longjmp or an exception, and the guest abandons its frames
+//! up to that loop.
+
+use crate::codes::wire_enum;
+use crate::doorbell::Doorbell;
+use crate::ring::Line;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use core::time::Duration;
+
+wire_enum! {
+    /// What a post is about.
+    Kind {
+        /// To the guest: function [`Mail::index`] of part [`Mail::part`], with a message.
+        Call = 1,
+        /// To the guest: the function at [`Mail::target`], of signature `index` of `part`.
+        CallPointer = 2,
+        /// To the guest: the callback is done. To the host: the call is.
+        Return = 3,
+        /// To the host: the native function at [`Mail::target`], of signature `index` of `part`.
+        Callback = 4,
+        /// To the guest: the thread has ended. To the host, on a lane that the guest opened:
+        /// the library's thread has.
+        Close = 5,
+        /// On control lanes: a [`Request`], number [`Mail::index`].
+        Request = 6,
+        /// The answer to a request that could not be fulfilled: text at the message, of
+        /// [`Mail::target`] bytes.
+        Refused = 7,
+    }
+}
+
+wire_enum! {
+    /// What is asked for over a control lane; answered by [`Kind::Return`] with the result
+    /// in [`Mail::target`], or [`Kind::Refused`].
+    Request {
+        /// Guest to host, unasked, once both segments are mapped.
+        Ready = 1,
+        /// To the guest: serve lane `target`.
+        Open = 2,
+        /// To the guest: load a wrapper's library and guest part. The message is text of
+        /// `target` bytes: the two paths, separated by a zero. Result: the part's number,
+        /// which is the one in `part`. The message is then a [`Loaded`].
+        Load = 3,
+        /// To the guest: find a variable of a part's library, whose name the message is, of
+        /// `target` bytes. Result: its address.
+        Symbol = 4,
+        /// The same for a function.
+        Function = 5,
+        /// To the guest: make the native function at `target` callable, with signature
+        /// number `message` of `part`. Result: the address at which it is.
+        Stub = 6,
+        /// To the guest: run exit handlers and exit.
+        Exit = 7,
+        /// To the host: a thread of the library's calls back and has no lane yet. Result:
+        /// the lane's number.
+        Adopt = 8,
+    }
+}
+
+/// What the guest says of a guest part.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct Loaded {
+    /// `iotdec_guest.version`
+    pub version: u32,
+    /// `iotdec_guest.functions`
+    pub functions: u32,
+    /// `iotdec_guest.signatures`
+    pub signatures: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// `iotdec_guest.fingerprint`
+    pub fingerprint: u64,
+}
+
+/// What a post carries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mail {
+    /// A [`Kind`].
+    pub kind: u32,
+    /// The guest's serving loop it is for.
+    pub level: u32,
+    /// The wrapper's number in this worker.
+    pub part: u32,
+    /// A function's or signature's number.
+    pub index: u32,
+    /// The C library's `errno` of the thread that posts; equal numbers on both architectures.
+    pub errno: i32,
+    /// An address or number, as the kind says.
+    pub target: u64,
+    /// The message's address.
+    pub message: u64,
+}
+
+/// One direction of a lane, on a cache line of its own. All-zero is its initial state.
+#[repr(C, align(64))]
+#[derive(Debug, Default)]
+pub struct Post {
+    number: AtomicU32,
+    kind: AtomicU32,
+    level: AtomicU32,
+    part: AtomicU32,
+    index: AtomicU32,
+    errno: AtomicU32,
+    target: AtomicU64,
+    message: AtomicU64,
+}
+
+impl Post {
+    /// Publishes the post of that number.
+    #[inline]
+    pub fn publish(&self, number: u32, mail: &Mail) {
+        self.kind.store(mail.kind, Ordering::Relaxed);
+        self.level.store(mail.level, Ordering::Relaxed);
+        self.part.store(mail.part, Ordering::Relaxed);
+        self.index.store(mail.index, Ordering::Relaxed);
+        self.errno.store(mail.errno as u32, Ordering::Relaxed);
+        self.target.store(mail.target, Ordering::Relaxed);
+        self.message.store(mail.message, Ordering::Relaxed);
+        self.number.store(number, Ordering::Release);
+    }
+
+    /// Whether the post of that number is there.
+    #[inline]
+    pub fn has(&self, number: u32) -> bool {
+        // Ordered by the fence in `read`: a fence for each look would be a slow
+        // instruction under emulation.
+        self.number.load(Ordering::Relaxed) == number
+    }
+
+    /// Reads a post that is there. Each field once; none is to be trusted.
+    #[inline]
+    pub fn read(&self) -> Mail {
+        fence(Ordering::Acquire);
+        Mail {
+            kind: self.kind.load(Ordering::Relaxed),
+            level: self.level.load(Ordering::Relaxed),
+            part: self.part.load(Ordering::Relaxed),
+            index: self.index.load(Ordering::Relaxed),
+            errno: self.errno.load(Ordering::Relaxed) as i32,
+            target: self.target.load(Ordering::Relaxed),
+            message: self.message.load(Ordering::Relaxed),
+        }
+    }
+
+    fn reset(&self) {
+        self.publish(0, &Mail::default());
+    }
+}
+
+/// A lane's shared part. All-zero is its initial state.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct Lane {
+    /// Written by the host.
+    pub to_guest: Post,
+    /// Where the guest sleeps.
+    pub guest_bell: Line<Doorbell>,
+    /// Written by the guest.
+    pub to_host: Post,
+    /// Where the host sleeps.
+    pub host_bell: Line<Doorbell>,
+}
+
+impl Lane {
+    /// Prepares a lane for other threads than it had. By the host, while nobody uses it.
+    pub fn reset(&self) {
+        self.to_guest.reset();
+        self.to_host.reset();
+    }
+}
+
+/// One side's end of a lane: its private knowledge of which numbers come next.
+#[derive(Debug, Default)]
+pub struct End {
+    sent: u32,
+    received: u32,
+    patience: Patience,
+}
+
+impl End {
+    /// Publishes the next post, and wakes who waits for it.
+    #[inline]
+    pub fn post(&mut self, post: &Post, bell: &Doorbell, mail: &Mail) {
+        self.sent = self.sent.wrapping_add(1);
+        post.publish(self.sent, mail);
+        bell.ring();
+    }
+
+    /// Waits for the peer's next post; `None` once `over` says that there will be none.
+    /// `over` is asked often; who makes it true rings the bell. Before each sleep, `nap`
+    /// is asked how long it may last.
+    #[inline]
+    pub fn wait(
+        &mut self,
+        post: &Post,
+        bell: &Doorbell,
+        mut over: impl FnMut() -> bool,
+        nap: impl FnMut() -> Option<Duration>,
+    ) -> Option<Mail> {
+        let next = self.received.wrapping_add(1);
+        for _ in 0..self.patience.spins {
+            if post.has(next) {
+                self.patience.hit();
+                self.received = next;
+                return Some(post.read());
+            }
+            relax();
+        }
+        if over() {
+            return None;
+        }
+        self.patience.miss();
+        if !sleep_until(post, next, bell, over, nap) {
+            return None;
+        }
+        self.received = next;
+        Some(post.read())
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn sleep_until(
+    post: &Post,
+    next: u32,
+    bell: &Doorbell,
+    mut over: impl FnMut() -> bool,
+    mut nap: impl FnMut() -> Option<Duration>,
+) -> bool {
+    loop {
+        let Some(nap) = nap() else { return false };
+        bell.sleep(nap, || post.has(next) || over());
+        if post.has(next) {
+            return true;
+        }
+        if over() {
+            return false;
+        }
+    }
+}
+
+/// Between two looks. Under emulation nothing: a hint would leave the translated code.
+#[inline]
+fn relax() {
+    #[cfg(not(target_arch = "aarch64"))]
+    core::hint::spin_loop();
+}
+
+/// How long a side spins before it sleeps.
+///
+/// A sleep and the wake-up that ends it cost 5 to 60 µs, mostly of the peer's time, so
+/// spinning that long at most doubles the cost of any wait. If spinning does not pay,
+/// because the peer is slow or the machine has more threads than cores, it gets shorter;
+/// every now and then a long one finds out whether that has changed.
+#[derive(Debug)]
+struct Patience {
+    spins: u32,
+    misses: u32,
+}
+
+impl Patience {
+    /// About 50 µs: looks with a pause in between on the host, without in the guest.
+    const LONG: u32 = if cfg!(target_arch = "aarch64") {
+        16384
+    } else {
+        1024
+    };
+    const SHORT: u32 = Self::LONG / 64;
+    /// Of so many misses one had a long spin.
+    const PROBE: u32 = 8;
+
+    #[inline]
+    fn hit(&mut self) {
+        if self.spins != Self::LONG {
+            self.spins = Self::LONG.min(self.spins * 2);
+        }
+    }
+
+    fn miss(&mut self) {
+        self.misses = self.misses.wrapping_add(1);
+        self.spins = if self.misses.is_multiple_of(Self::PROBE) {
+            Self::LONG
+        } else {
+            Self::SHORT.max(self.spins / 4)
+        };
+    }
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            spins: Self::LONG,
+            misses: 0,
+        }
+    }
+}
+
+const _: () = {
+    use core::mem::{offset_of, size_of};
+    assert!(size_of::<Post>() == 64);
+    assert!(offset_of!(Post, target) == 24);
+    assert!(size_of::<Lane>() == 256);
+    assert!(size_of::<Loaded>() == 24);
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn posts_go_back_and_forth() {
+        let lane = Lane::default();
+        const TURNS: u64 = if cfg!(miri) { 20 } else { 20_000 };
+        let nap = || Some(Duration::from_secs(10));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut end = End::default();
+                for turn in 0..TURNS {
+                    let mail = end.wait(&lane.to_guest, &lane.guest_bell.0, || false, nap);
+                    let mail = mail.expect("never over");
+                    assert_eq!((mail.message, mail.errno), (turn, -(turn as i32)));
+                    end.post(
+                        &lane.to_host,
+                        &lane.host_bell.0,
+                        &Mail {
+                            target: turn * 3,
+                            ..mail
+                        },
+                    );
+                }
+            });
+            let mut end = End::default();
+            for turn in 0..TURNS {
+                let mail = Mail {
+                    kind: Kind::Call.code(),
+                    errno: -(turn as i32),
+                    message: turn,
+                    ..Mail::default()
+                };
+                end.post(&lane.to_guest, &lane.guest_bell.0, &mail);
+                let back = end.wait(&lane.to_host, &lane.host_bell.0, || false, nap);
+                assert_eq!(
+                    back,
+                    Some(Mail {
+                        target: turn * 3,
+                        ..mail
+                    })
+                );
+            }
+        });
+    }
+
+    #[test]
+    fn a_wait_ends_when_it_is_over_or_nobody_wants_to_wait() {
+        let lane = Lane::default();
+        let mut end = End::default();
+        let nap = || Some(Duration::from_secs(60));
+        assert_eq!(
+            end.wait(&lane.to_host, &lane.host_bell.0, || true, nap),
+            None
+        );
+        assert_eq!(
+            end.wait(&lane.to_host, &lane.host_bell.0, || false, || None),
+            None
+        );
+        lane.to_host.publish(1, &Mail::default());
+        assert!(
+            end.wait(&lane.to_host, &lane.host_bell.0, || false, nap)
+                .is_some()
+        );
+    }
+}
