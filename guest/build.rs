@@ -1,7 +1,7 @@
-//! Libraries in the worker's process find these functions of the worker before the C
+//! Libraries in a worker's process find these functions of the worker before the C
 //! library's.
 
-const EXPORTED: &[&str] = &[
+const EXPORTED_BY_WORKER: &[&str] = &[
     "pthread_create",
     "memcpy",
     "memmove",
@@ -40,11 +40,27 @@ const EXPORTED: &[&str] = &[
     "fmodf",
 ];
 
+/// What guest parts of wrappers use, and what libraries may not have of the C library.
+const EXPORTED_BY_CALLS: &[&str] = &[
+    "iotdec_callback_begin",
+    "iotdec_callback_run",
+    "iotdec_callback_end",
+    "fork",
+];
+
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     if std::env::var("CARGO_CFG_TARGET_ARCH").as_deref() == Ok("aarch64") {
-        for symbol in EXPORTED {
-            println!("cargo:rustc-link-arg=-Wl,--export-dynamic-symbol={symbol}");
+        for (program, symbols) in [
+            ("iotdec-worker", EXPORTED_BY_WORKER),
+            ("iotdec-calls", EXPORTED_BY_CALLS),
+        ] {
+            for symbol in symbols {
+                // The first has the linker take the function out of our library at all.
+                for option in ["--undefined", "--export-dynamic-symbol"] {
+                    println!("cargo:rustc-link-arg-bin={program}=-Wl,{option}={symbol}");
+                }
+            }
         }
     }
 }

@@ -15,6 +15,7 @@
 //!    and gets back when the lease is dropped.
 
 pub mod accel;
+pub mod calls;
 pub mod feed;
 pub mod launch;
 pub mod library;

@@ -4,6 +4,7 @@ use crate::accel;
 use std::ffi::{CStr, c_int, c_void};
 use std::fmt::{self, Write};
 use std::mem::MaybeUninit;
+use std::sync::OnceLock;
 
 /// Has faults end the worker with the signal as its status, after it said where they
 /// were. Rust's own handler, meant for stack overflows, would swallow a signal that was
@@ -19,6 +20,16 @@ pub fn report_faults() {
             libc::sigaction(signal, &action, std::ptr::null_mut());
         }
     }
+}
+
+/// Takes the signal, the address that was accessed, and where. It runs in a signal handler.
+pub(crate) type Note = fn(c_int, u64, &Place);
+
+static NOTE: OnceLock<Note> = OnceLock::new();
+
+/// Has a fault call `note` too.
+pub(crate) fn also(note: Note) {
+    NOTE.get_or_init(|| note);
 }
 
 unsafe extern "C" fn on_fault(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
@@ -42,6 +53,9 @@ unsafe extern "C" fn on_fault(signal: c_int, info: *mut libc::siginfo_t, context
         let mut line = Line::default();
         let _ = writeln!(line, "{name} at address {address:#x} in {place}");
         line.print();
+        if let Some(note) = NOTE.get() {
+            note(signal, address, &place);
+        }
     }
     // SAFETY: the action is the default one again. The signal is blocked until this
     // returns, and then ends the process.
@@ -56,13 +70,13 @@ fn program_counter(context: &libc::ucontext_t) -> u64 {
 }
 
 /// Where code is, as the dynamic linker knows it.
-struct Place {
+pub(crate) struct Place {
     pc: u64,
     info: libc::Dl_info,
 }
 
 impl Place {
-    fn of(pc: u64) -> Self {
+    pub(crate) fn of(pc: u64) -> Self {
         // SAFETY: zeros are a valid value; `dladdr` fills in what it knows. It takes a
         // lock of the dynamic linker, which this thread may take again.
         let info = unsafe {
@@ -72,22 +86,39 @@ impl Place {
         };
         Self { pc, info }
     }
+
+    /// The instruction's address.
+    pub(crate) fn pc(&self) -> u64 {
+        self.pc
+    }
+
+    /// The file name of the library and the nearest symbol; empty if unknown.
+    pub(crate) fn names(&self) -> (&str, &str) {
+        let text = |name: *const libc::c_char| {
+            if name.is_null() {
+                return "";
+            }
+            // SAFETY: names of loaded libraries and their symbols, which stay loaded.
+            unsafe { CStr::from_ptr(name) }.to_str().unwrap_or("?")
+        };
+        let library = text(self.info.dli_fname);
+        (
+            library.rsplit('/').next().unwrap_or(library),
+            text(self.info.dli_sname),
+        )
+    }
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { pc, info } = self;
-        if info.dli_fname.is_null() {
+        let (library, symbol) = self.names();
+        if library.is_empty() {
             return write!(f, "no library, pc {pc:#x}");
         }
-        // SAFETY: names of loaded libraries and their symbols, which stay loaded.
-        let text = |name: *const libc::c_char| unsafe { CStr::from_ptr(name) };
-        let library = text(info.dli_fname).to_str().unwrap_or("?");
-        let library = library.rsplit('/').next().unwrap_or(library);
         let offset = pc - info.dli_fbase as u64;
         write!(f, "{library}+{offset:#x}, pc {pc:#x}")?;
-        if !info.dli_sname.is_null() {
-            let symbol = text(info.dli_sname).to_str().unwrap_or("?");
+        if !symbol.is_empty() {
             write!(f, ", {:#x} after {symbol}", pc - info.dli_saddr as u64)?;
         }
         Ok(())

@@ -1,23 +1,17 @@
-//! The iotdec worker: loads one decoder library of its own architecture and
-//! decodes with it on behalf of a host process.
+//! The two workers of iotdec. Each loads libraries of its own architecture and runs them
+//! on behalf of a host process, usually under QEMU.
 //!
-//! It usually runs under QEMU. Built for the host's architecture it is the same
-//! program around the native library: the reference for tests and benchmarks.
+//! * [`worker`] decodes with one decoder library.
+//! * [`calls`] calls any library for a program, and the program for the library.
 //!
-//! | command | what it does |
-//! |---|---|
-//! | `serve` | decodes for the host that started it, over shared memory |
-//! | `bare` | decodes a packet file, with nobody on the other side |
-//! | `turnflag` | decodes for a benchmark in lockstep, copying both ways |
-//! | `call` | calls one function of a library, for a test of the accelerator |
-//! | `costs` | measures what the accelerator's ways in and out cost |
-//!
-//! The command line belongs to the host and to the tests; it is not an interface.
+//! Built for the host's architecture, the first is the same program around the native
+//! library: the reference for tests and benchmarks. The second is of no use there.
 
 mod accel;
 mod args;
 mod bare;
 mod call;
+pub mod calls;
 mod costs;
 mod decoder;
 mod fault;
@@ -45,7 +39,18 @@ const USAGE: &str =
 iotdec-worker call --library PATH --symbol NAME [--repeat TIMES]
 iotdec-worker costs --accel off|native|turbo";
 
-fn main() -> ExitCode {
+/// The program iotdec-worker.
+///
+/// | command | what it does |
+/// |---|---|
+/// | `serve` | decodes for the host that started it, over shared memory |
+/// | `bare` | decodes a packet file, with nobody on the other side |
+/// | `turnflag` | decodes for a benchmark in lockstep, copying both ways |
+/// | `call` | calls one function of a library, for a test of the accelerator |
+/// | `costs` | measures what the accelerator's ways in and out cost |
+///
+/// The command line belongs to the host and to the tests; it is not an interface.
+pub fn worker() -> ExitCode {
     exit_on_panic();
     fault::report_faults();
     let mut words = std::env::args().skip(1);

@@ -1,0 +1,329 @@
+//! One call, from begin to end: what generated code makes of a lane.
+
+use super::error::{self, Kind, Record};
+use super::lane::{self, HostLane, lane_for};
+use super::wrapper::{State, Wrapper};
+use iotdec_wire::lane::{Kind as MailKind, Mail, Request};
+use std::ffi::c_void;
+use std::ptr::null_mut;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// `IOTDEC_MAX_MESSAGE`
+const MAX_MESSAGE: usize = iotdec_wire::exchange::MAX_MESSAGE;
+
+/// `struct iotdec_call`
+#[repr(C)]
+#[derive(Debug)]
+pub struct Call {
+    lane: *mut HostLane,
+    state: *const State,
+    message: u64,
+    frame: usize,
+    /// Whether something failed; a byte of C's.
+    failed: u64,
+    spare: [u64; 3],
+}
+
+const _: () = assert!(size_of::<Call>() == 64);
+
+/// Where taken memory is if there is none: written by all, read by nobody who matters.
+#[repr(align(64))]
+struct Nowhere(std::cell::UnsafeCell<[u8; MAX_MESSAGE]>);
+// SAFETY: never borrowed; what is there has no meaning.
+unsafe impl Sync for Nowhere {}
+
+impl Call {
+    /// `iotdec_call_begin`
+    ///
+    /// # Safety
+    /// `call` is valid for writing and lies in the caller's frame.
+    #[inline]
+    pub unsafe fn begin(call: *mut Self, wrapper: &Wrapper, size: usize) -> *mut c_void {
+        let begun = lane_for(wrapper).and_then(|lane| {
+            let size = Some(size).filter(|size| *size <= MAX_MESSAGE);
+            // SAFETY: this thread's lane, which nobody borrows now.
+            let begun = unsafe { (*lane).begin(call as usize, size.unwrap_or(usize::MAX)) };
+            begun
+                .map(|(frame, message)| (lane, frame, message))
+                .map_err(no_room)
+        });
+        let (lane, frame, message) = match begun {
+            Ok(begun) => begun,
+            Err(record) => {
+                fail_now(&record);
+                return null_mut();
+            }
+        };
+        // SAFETY: `call` by promise; the message is so many bytes of the lane's.
+        unsafe {
+            call.write(Self {
+                lane,
+                state: wrapper
+                    .known()
+                    .map_or(std::ptr::null(), |state| &raw const *state),
+                message,
+                frame,
+                failed: 0,
+                spare: [0; 3],
+            });
+            std::ptr::write_bytes(message as *mut u8, 0, size);
+        }
+        message as *mut c_void
+    }
+
+    /// `iotdec_serve_begin`
+    ///
+    /// # Safety
+    /// `call` is valid for writing.
+    pub unsafe fn serve(call: *mut Self, wrapper: &Wrapper) {
+        let lane = lane::serving(wrapper);
+        // SAFETY: null or this thread's lane, which nobody borrows now.
+        let frame = unsafe { lane.as_ref() }.map_or(usize::MAX, HostLane::innermost);
+        // SAFETY: the caller's promise.
+        unsafe {
+            call.write(Self {
+                lane,
+                state: wrapper
+                    .known()
+                    .map_or(std::ptr::null(), |state| &raw const *state),
+                message: 0,
+                frame,
+                failed: u64::from(lane.is_null()),
+                spare: [0; 3],
+            });
+        }
+    }
+
+    /// The lane, but not if something failed.
+    #[inline]
+    pub(crate) fn lane(&mut self) -> Option<&mut HostLane> {
+        if self.failed != 0 {
+            return None;
+        }
+        // SAFETY: the calling thread's lane, and nobody else borrows it while generated
+        // code calls us.
+        unsafe { self.lane.as_mut() }
+    }
+
+    /// The wrapper.
+    #[inline]
+    pub(crate) fn state(&self) -> Option<&'static State> {
+        // SAFETY: null, or leaked on purpose.
+        unsafe { self.state.as_ref() }
+    }
+
+    /// Lane and wrapper, but not if something failed.
+    #[inline]
+    pub(crate) fn parties(&mut self) -> Option<(&mut HostLane, &'static State)> {
+        let state = self.state()?;
+        self.lane().map(|lane| (lane, state))
+    }
+
+    /// Has it fail.
+    #[cold]
+    pub(crate) fn fail(&mut self, record: Record) {
+        // SAFETY: as in `lane`.
+        let lane = unsafe { self.lane.as_mut() };
+        let generation = lane.as_ref().map_or(0, |lane| lane.worker.generation);
+        let record = record.of(generation);
+        if self.failed == 0 {
+            error::record(&record);
+            if let Some(lane) = lane.filter(|_| self.message == 0) {
+                lane.fail(self.frame, record);
+            }
+        }
+        self.failed = 1;
+    }
+
+    /// Whether something failed.
+    pub fn has_failed(&self) -> bool {
+        self.failed != 0
+    }
+
+    /// `iotdec_call_fail`
+    pub fn fail_because(&mut self, text: &str) {
+        self.fail(Record::new(Kind::BadPointer, text));
+    }
+
+    /// `iotdec_call_run`
+    ///
+    /// # Safety
+    /// `call` was begun on this thread and not yet ended.
+    #[inline]
+    pub unsafe fn run(call: *mut Self, function: u32) -> bool {
+        // SAFETY: the caller's promise.
+        let Some(state) = (unsafe { (*call).state() }) else {
+            return false;
+        };
+        if function >= state.functions {
+            // SAFETY: as above.
+            unsafe { (*call).fail(Record::new(Kind::NotStarted, "no such function")) };
+        }
+        let mail = Mail {
+            kind: MailKind::Call.code(),
+            part: state.part.load(Ordering::Relaxed),
+            index: function,
+            ..Mail::default()
+        };
+        // SAFETY: the caller's promise.
+        unsafe { Self::cross(call, mail) }
+    }
+
+    /// `iotdec_call_pointer`
+    ///
+    /// # Safety
+    /// As for [`run`](Self::run).
+    #[inline]
+    pub unsafe fn run_pointer(call: *mut Self, signature: u32, target: u64) -> bool {
+        // SAFETY: the caller's promise.
+        let Some((lane, state)) = (unsafe { (*call).parties() }) else {
+            return false;
+        };
+        if let Err(record) = lane.check_function(state, target, signature) {
+            // SAFETY: as above.
+            unsafe { (*call).fail(record) };
+            return false;
+        }
+        let mail = Mail {
+            kind: MailKind::CallPointer.code(),
+            part: state.part.load(Ordering::Relaxed),
+            index: signature,
+            target,
+            ..Mail::default()
+        };
+        // SAFETY: the caller's promise.
+        unsafe { Self::cross(call, mail) }
+    }
+
+    #[inline]
+    unsafe fn cross(call: *mut Self, mail: Mail) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if (*call).failed != 0 {
+                return false;
+            }
+            let mail = Mail {
+                message: (*call).message,
+                ..mail
+            };
+            let Some(failure) = lane::run((*call).lane, (*call).frame, mail) else {
+                return true;
+            };
+            (*call).failed = 1;
+            let record = *failure;
+            drop(failure);
+            // Nothing to drop any more: the handler may longjmp.
+            fail_now(&record);
+            false
+        }
+    }
+
+    /// `iotdec_call_end`
+    #[inline]
+    pub fn end(&mut self) {
+        // SAFETY: as in `lane`; what was given back once is not there again.
+        if let Some(lane) = unsafe { self.lane.as_mut() } {
+            lane.end(self.frame);
+        }
+        self.lane = null_mut();
+    }
+
+    /// Memory until the end.
+    pub(crate) fn take(&mut self, size: usize) -> *mut u8 {
+        static NOWHERE: Nowhere = Nowhere(std::cell::UnsafeCell::new([0; MAX_MESSAGE]));
+        if let Some(lane) = self.lane() {
+            if let Some(address) = lane.push(size) {
+                return address as *mut u8;
+            }
+            let text = "the data of one call is larger than there is shared memory for";
+            self.fail(Record::new(Kind::NoMemory, text));
+        }
+        if size <= MAX_MESSAGE {
+            return NOWHERE.0.get().cast();
+        }
+        nowhere(size)
+    }
+}
+
+/// As much memory as is wanted, in which nothing is kept for long.
+fn nowhere(size: usize) -> *mut u8 {
+    use nix::libc;
+    use std::sync::Mutex;
+    static LARGEST: Mutex<(usize, usize)> = Mutex::new((0, 0));
+    let mut largest = LARGEST.lock().expect("nothing panics with it");
+    if largest.1 < size {
+        // SAFETY: new memory, which is kept.
+        let start = unsafe {
+            libc::mmap(
+                null_mut(),
+                size,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+                -1,
+                0,
+            )
+        };
+        assert!(
+            start != libc::MAP_FAILED,
+            "no address space for {size} bytes"
+        );
+        *largest = (start as usize, size);
+    }
+    largest.0 as *mut u8
+}
+
+#[cold]
+fn no_room(kind: Kind) -> Record {
+    let text = match kind {
+        Kind::TooDeep => "calls within callbacks are nested deeper than 64",
+        _ => "no room for a call's message",
+    };
+    Record::new(kind, text)
+}
+
+/// Records a failure for the calling thread, and runs the program's handler if it is the
+/// end of a worker. Nothing of ours may need to be dropped.
+#[cold]
+fn fail_now(record: &Record) {
+    error::record(record);
+    let ended = [
+        Kind::Crashed,
+        Kind::Exited,
+        Kind::TimedOut,
+        Kind::Misbehaved,
+    ];
+    if ended.iter().any(|kind| *kind as i32 == record.kind) {
+        error::tell_handler(record);
+    }
+}
+
+/// `iotdec_symbol` and `iotdec_function`
+pub fn find(wrapper: &Wrapper, name: &str, size: Option<usize>) -> *mut c_void {
+    let found = lane_for(wrapper).and_then(|lane| {
+        let missing = || Record::new(Kind::NotStarted, "the wrapper is not loaded");
+        let state = wrapper.known().ok_or_else(missing)?;
+        // SAFETY: this thread's lane, which nobody borrows now.
+        let worker = unsafe { Arc::clone(&(*lane).worker) };
+        let request = size.map_or(Request::Function, |_| Request::Symbol);
+        let part = state.part.load(Ordering::Acquire);
+        let (address, _) = worker.ask(request, part, name.as_bytes())?;
+        match size {
+            None => {
+                let mut functions = worker.functions.write().expect("nothing panics with it");
+                functions.add_named(address);
+            }
+            Some(size) if !worker.shares(address, size as u64) => {
+                let text = format!("variable {name} of the library is not in shared memory");
+                let record = Record::new(Kind::BadPointer, &text).at(address);
+                return Err(record.of(worker.generation));
+            }
+            Some(_) => {}
+        }
+        Ok(address as *mut c_void)
+    });
+    found.unwrap_or_else(|record| {
+        error::record(&record);
+        null_mut()
+    })
+}

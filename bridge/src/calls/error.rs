@@ -1,0 +1,191 @@
+//! Why a call failed, for the thread whose call it was.
+
+use iotdec_wire::exchange::Fault;
+use std::cell::RefCell;
+use std::ffi::c_void;
+use std::sync::Mutex;
+
+/// `enum iotdec_error_kind`
+#[repr(i32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// No worker could be started, or a wrapper not loaded.
+    NotStarted = 1,
+    /// A signal ended the worker.
+    Crashed = 2,
+    /// The library ended its process.
+    Exited = 3,
+    /// No answer in time.
+    TimedOut = 4,
+    /// The worker wrote what no correct worker writes.
+    Misbehaved = 5,
+    /// A pointer to memory that is not shared.
+    BadPointer = 6,
+    /// Something of a worker that is no more.
+    Stale = 7,
+    /// Too many calls within callbacks within calls.
+    TooDeep = 8,
+    /// No shared memory, lane or place for a function pointer is left.
+    NoMemory = 9,
+    /// Called in the child of a fork.
+    Forked = 10,
+}
+
+/// `struct iotdec_error`
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Record {
+    /// A [`Kind`], or 0.
+    pub kind: i32,
+    /// That ended the worker, or 0.
+    pub signal: i32,
+    /// The worker's exit status, or 0.
+    pub status: i32,
+    reserved: i32,
+    /// Of the instruction that crashed.
+    pub pc: u64,
+    /// That was accessed or refused.
+    pub address: u64,
+    /// The worker's.
+    pub generation: u64,
+    /// File name of the library that crashed, zero-terminated.
+    pub library: [u8; 128],
+    /// The nearest symbol, zero-terminated.
+    pub symbol: [u8; 128],
+    /// Cause and remedy, zero-terminated.
+    pub text: [u8; 512],
+}
+
+const _: () = assert!(size_of::<Record>() == 40 + 128 + 128 + 512);
+
+impl Record {
+    /// No error.
+    pub const NONE: Self = Self {
+        kind: 0,
+        signal: 0,
+        status: 0,
+        reserved: 0,
+        pc: 0,
+        address: 0,
+        generation: 0,
+        library: [0; 128],
+        symbol: [0; 128],
+        text: [0; 512],
+    };
+
+    /// An error with this text.
+    pub fn new(kind: Kind, text: &str) -> Self {
+        let mut record = Self {
+            kind: kind as i32,
+            ..Self::NONE
+        };
+        copy(&mut record.text, text.as_bytes());
+        record
+    }
+
+    /// The same, about an address.
+    pub(crate) fn at(self, address: u64) -> Self {
+        Self { address, ..self }
+    }
+
+    /// The same, in a worker.
+    pub(crate) fn of(self, generation: u64) -> Self {
+        Self { generation, ..self }
+    }
+
+    /// Adds what a worker noted of its fault. Nothing in it is trusted.
+    pub(crate) fn add_fault(&mut self, fault: &Fault) {
+        self.pc = fault.pc;
+        self.address = fault.address;
+        copy(&mut self.library, &fault.library);
+        copy(&mut self.symbol, &fault.symbol);
+    }
+
+    /// The text.
+    pub fn text(&self) -> &str {
+        let length = self.text.iter().position(|byte| *byte == 0);
+        std::str::from_utf8(&self.text[..length.unwrap_or(0)]).unwrap_or("?")
+    }
+}
+
+/// As much as fits with a zero behind it, without the half of a letter.
+fn copy(to: &mut [u8], from: &[u8]) {
+    let zero = from.iter().position(|byte| *byte == 0);
+    let text = String::from_utf8_lossy(&from[..zero.unwrap_or(from.len())]);
+    let mut length = text.len().min(to.len() - 1);
+    while !text.is_char_boundary(length) {
+        length -= 1;
+    }
+    to.fill(0);
+    to[..length].copy_from_slice(&text.as_bytes()[..length]);
+}
+
+thread_local! {
+    static LAST: RefCell<Box<Record>> = RefCell::new(Box::new(Record::NONE));
+}
+
+/// The calling thread's last error.
+pub fn last() -> Record {
+    LAST.try_with(|last| **last.borrow())
+        .unwrap_or(Record::NONE)
+}
+
+/// Forgets it.
+pub fn clear() {
+    let _ = LAST.try_with(|last| **last.borrow_mut() = Record::NONE);
+}
+
+/// Makes it the calling thread's last one.
+pub(crate) fn record(record: &Record) {
+    // A thread that is ending has nobody who asks.
+    let _ = LAST.try_with(|last| **last.borrow_mut() = *record);
+}
+
+/// `iotdec_crash_handler`
+pub type Handler = unsafe extern "C-unwind" fn(*const Record, *mut c_void);
+
+static HANDLER: Mutex<(Option<Handler>, usize)> = Mutex::new((None, 0));
+
+/// Sets what runs when a call fails because its worker ended; the former one.
+pub fn set_handler(handler: Option<Handler>, data: *mut c_void) -> Option<Handler> {
+    let mut place = HANDLER.lock().expect("nothing panics with it");
+    std::mem::replace(&mut *place, (handler, data as usize)).0
+}
+
+/// Has it run, on the thread whose call failed. It may not come back.
+pub(crate) fn tell_handler(record: &Record) {
+    let (handler, data) = *HANDLER.lock().expect("nothing panics with it");
+    if let Some(handler) = handler {
+        // SAFETY: the program's function, of this type, with the program's data.
+        unsafe { handler(record, data as *mut c_void) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_cut_between_letters() {
+        let long = "ä".repeat(400);
+        let record = Record::new(Kind::Exited, &long);
+        assert_eq!(record.text(), "ä".repeat(255));
+        assert_eq!(Record::new(Kind::Exited, "short").text(), "short");
+    }
+
+    #[test]
+    fn a_hostile_note_stays_within_its_bounds() {
+        let fault = Fault {
+            signal: 11,
+            reserved: 0,
+            pc: 1,
+            address: 2,
+            library: [0xff; 128],
+            symbol: [b'x'; 128],
+        };
+        let mut record = Record::new(Kind::Crashed, "");
+        record.add_fault(&fault);
+        assert_eq!(record.library[127], 0);
+        assert_eq!(record.symbol[126..], [b'x', 0]);
+    }
+}

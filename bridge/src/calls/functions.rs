@@ -1,0 +1,230 @@
+//! Function pointers, callable on both sides at one address.
+
+use super::error::{Kind, Record};
+use super::exchange::is_of_ended;
+use super::lane::HostLane;
+use super::wrapper::State;
+use iotdec_wire::lane::Request;
+use iotdec_wire::stubs::{Full, Stubs};
+use std::collections::{HashMap, HashSet};
+use std::sync::Mutex;
+use std::sync::atomic::Ordering;
+
+/// Different function pointers of one worker.
+const MAX_FUNCTIONS: usize = 1 << 16;
+
+/// A function's address, wrapper and signature.
+type Key = (u64, u32, u32);
+
+/// What one worker and the program have given each other.
+#[derive(Debug, Default)]
+pub(crate) struct Functions {
+    /// Where the guest has each native function.
+    given: HashMap<Key, u64>,
+    /// The native function at each of those addresses.
+    natives: HashMap<u64, u64>,
+    /// Where we have each of the guest's functions.
+    taken: HashMap<Key, u64>,
+    /// The guest's function at each of those addresses.
+    guests: HashMap<u64, u64>,
+    /// The guest's functions that were asked for by name.
+    named: HashSet<u64>,
+}
+
+impl Functions {
+    /// Whether the program gave a native function with this signature.
+    pub(crate) fn is_given(&self, key: Key) -> bool {
+        self.given.contains_key(&key)
+    }
+
+    /// Lets a function be called that was asked for by name.
+    pub(crate) fn add_named(&mut self, address: u64) {
+        self.named.insert(address);
+    }
+
+    fn is_full(&self) -> bool {
+        self.given.len() + self.taken.len() >= MAX_FUNCTIONS
+    }
+}
+
+/// Our stubs, of all workers: pointers to them may be kept for ever. By the guest's
+/// address and the entry they lead to.
+static STUBS: Mutex<Option<HostStubs>> = Mutex::new(None);
+
+struct HostStubs {
+    stubs: Stubs,
+    known: HashMap<(u64, u64), u64>,
+    /// Addresses of guests' functions that have a stub there.
+    kept: HashSet<u64>,
+    /// All addresses that stubs are at.
+    all: HashSet<u64>,
+}
+
+/// Whether something can be no function's address: null and what stands for a choice, such
+/// as SIG_IGN, or (void *) -1.
+fn is_no_address(value: u64) -> bool {
+    !(4096..1 << 47).contains(&value)
+}
+
+fn no_memory(full: Full) -> Record {
+    let text = match full {
+        Full::Pages => "too many different function pointers",
+        Full::System => "the system gives no memory for function pointers",
+    };
+    Record::new(Kind::NoMemory, text)
+}
+
+fn stale(address: u64) -> Record {
+    let text = "a function of a library's process that has ended; ask the library for it again";
+    Record::new(Kind::Stale, text).at(address)
+}
+
+/// Whether a guest's function had an address here in an earlier worker.
+fn was_taken(address: u64) -> bool {
+    let stubs = STUBS.lock().expect("nothing panics with it");
+    stubs
+        .as_ref()
+        .is_some_and(|stubs| stubs.all.contains(&address))
+}
+
+impl HostLane {
+    /// A native function as the guest is to see it.
+    pub(crate) fn give_function(
+        &self,
+        state: &State,
+        function: u64,
+        signature: u32,
+    ) -> Result<u64, Record> {
+        if is_no_address(function) {
+            return Ok(function);
+        }
+        let part = state.part.load(Ordering::Acquire);
+        let key = (function, part, signature);
+        {
+            let known = self
+                .worker
+                .functions
+                .read()
+                .expect("nothing panics with it");
+            let back = known
+                .guests
+                .get(&function)
+                .or_else(|| known.given.get(&key));
+            if let Some(guest) = back {
+                return Ok(*guest);
+            }
+            if known.is_full() {
+                return Err(no_memory(Full::Pages));
+            }
+        }
+        if was_taken(function) {
+            return Err(stale(function));
+        }
+        let guest = self
+            .worker
+            .ask_number(Request::Stub, part, function, u64::from(signature))?;
+        let mut known = self
+            .worker
+            .functions
+            .write()
+            .expect("nothing panics with it");
+        known.given.insert(key, guest);
+        known.natives.insert(guest, function);
+        Ok(guest)
+    }
+
+    /// A guest's function as the program is to see it.
+    pub(crate) fn take_function(
+        &self,
+        state: &State,
+        function: u64,
+        signature: u32,
+    ) -> Result<u64, Record> {
+        if is_no_address(function) {
+            return Ok(function);
+        }
+        let part = state.part.load(Ordering::Acquire);
+        let key = (function, part, signature);
+        {
+            let known = self
+                .worker
+                .functions
+                .read()
+                .expect("nothing panics with it");
+            let home = known
+                .natives
+                .get(&function)
+                .or_else(|| known.taken.get(&key));
+            if let Some(native) = home {
+                return Ok(*native);
+            }
+            if known.is_full() {
+                return Err(no_memory(Full::Pages));
+            }
+        }
+        let entry = state
+            .entry(signature)
+            .ok_or_else(|| Record::new(Kind::NotStarted, "the wrapper has no such signature"))?;
+        let native = add_stub(function, entry)?;
+        let mut known = self
+            .worker
+            .functions
+            .write()
+            .expect("nothing panics with it");
+        known.taken.insert(key, native);
+        known.guests.insert(native, function);
+        Ok(native)
+    }
+
+    /// The guest's function that a stub of ours is about to call.
+    pub(crate) fn check_function(
+        &self,
+        state: &State,
+        function: u64,
+        signature: u32,
+    ) -> Result<(), Record> {
+        let key = (function, state.part.load(Ordering::Acquire), signature);
+        let known = self
+            .worker
+            .functions
+            .read()
+            .expect("nothing panics with it");
+        if known.taken.contains_key(&key) || known.named.contains(&function) {
+            return Ok(());
+        }
+        Err(stale(function))
+    }
+
+    /// A handle of the library's that the program gives back.
+    pub(crate) fn check_handle(&self, handle: u64) -> Result<(), Record> {
+        if self.worker.shares(handle, 0) || !is_of_ended(handle) {
+            return Ok(());
+        }
+        let text = "a handle of a library's process that has ended; make it anew";
+        Err(Record::new(Kind::Stale, text).at(handle))
+    }
+}
+
+fn add_stub(function: u64, entry: u64) -> Result<u64, Record> {
+    let mut place = STUBS.lock().expect("nothing panics with it");
+    if place.is_none() {
+        *place = Some(HostStubs {
+            stubs: Stubs::new().ok_or_else(|| no_memory(Full::System))?,
+            known: HashMap::new(),
+            kept: HashSet::new(),
+            all: HashSet::new(),
+        });
+    }
+    let Some(stubs) = place.as_mut() else {
+        return Err(no_memory(Full::System));
+    };
+    if let Some(native) = stubs.known.get(&(function, entry)) {
+        return Ok(*native);
+    }
+    let keep = !stubs.kept.contains(&function);
+    let native = stubs.stubs.add(function, entry, keep).map_err(no_memory)?;
+    stubs.known.insert((function, entry), native);
+    stubs.kept.insert(function);
+    stubs.all.insert(native);
+    Ok(native)
+}

@@ -1,0 +1,163 @@
+//! Data that pointers point to: copied if it is not shared, looked at when it comes back.
+
+use super::call::Call;
+use super::error::{Kind, Record};
+use super::exchange::{HostExchange, is_of_ended};
+use super::process::workers;
+use std::ptr::{copy_nonoverlapping, null_mut, write_bytes};
+
+impl Call {
+    /// `iotdec_take`
+    #[inline]
+    pub fn take_memory(&mut self, size: usize) -> *mut u8 {
+        self.take(size)
+    }
+
+    fn is_shared(&mut self, address: *const u8, size: usize) -> bool {
+        let worker = self.lane().map(|lane| &lane.worker);
+        worker.is_some_and(|worker| worker.shares(address as u64, size as u64))
+    }
+
+    /// `iotdec_in`
+    ///
+    /// # Safety
+    /// `memory` is null or `size` bytes can be read from it.
+    pub unsafe fn copy_in(&mut self, memory: *const u8, size: usize) -> *mut u8 {
+        if memory.is_null() || self.is_shared(memory, size) {
+            return memory.cast_mut();
+        }
+        let copy = self.take(size);
+        // SAFETY: the caller's promise; `take` gave so many bytes.
+        unsafe { copy_nonoverlapping(memory, copy, size) };
+        copy
+    }
+
+    /// `iotdec_out`
+    ///
+    /// # Safety
+    /// `memory` is null or an address of the program's.
+    pub unsafe fn room_for(&mut self, memory: *mut u8, size: usize) -> *mut u8 {
+        if memory.is_null() || self.is_shared(memory, size) {
+            return memory;
+        }
+        let copy = self.take(size);
+        // SAFETY: `take` gave so many bytes.
+        unsafe { write_bytes(copy, 0, size) };
+        copy
+    }
+
+    /// `iotdec_back`
+    ///
+    /// # Safety
+    /// `copy` is what was given for `memory`, which has room for `size` bytes.
+    pub unsafe fn copy_back(&mut self, memory: *mut u8, copy: *const u8, size: usize) {
+        if !memory.is_null() && !std::ptr::eq(memory, copy) && !self.has_failed() {
+            // SAFETY: the caller's promise.
+            unsafe { copy_nonoverlapping(copy, memory, size) };
+        }
+    }
+
+    /// `iotdec_give_function`
+    #[inline]
+    pub fn give_function(&mut self, function: u64, signature: u32) -> u64 {
+        let Some((lane, state)) = self.parties() else {
+            return 0;
+        };
+        match lane.give_function(state, function, signature) {
+            Ok(guest) => guest,
+            Err(record) => {
+                self.fail(record);
+                0
+            }
+        }
+    }
+
+    /// `iotdec_take_function`
+    #[inline]
+    pub fn take_function(&mut self, function: u64, signature: u32) -> u64 {
+        let Some((lane, state)) = self.parties() else {
+            return 0;
+        };
+        match lane.take_function(state, function, signature) {
+            Ok(native) => native,
+            Err(record) => {
+                self.fail(record);
+                0
+            }
+        }
+    }
+
+    /// `iotdec_check`
+    pub fn check(&mut self, pointer: u64, size: usize) -> *mut u8 {
+        let address = pointer as *mut u8;
+        if pointer == 0 || self.is_shared(address, size) {
+            return address;
+        }
+        if !self.has_failed() {
+            let text = "the library returned a pointer to memory that is not shared";
+            self.fail(Record::new(Kind::BadPointer, text).at(pointer));
+        }
+        null_mut()
+    }
+
+    /// `iotdec_check_string`
+    pub fn check_string(&mut self, pointer: u64) -> *mut u8 {
+        const STEP: u64 = 64;
+        let start = self.check(pointer, 1);
+        if start.is_null() {
+            return start;
+        }
+        let mut at = pointer;
+        while self.is_shared(at as *const u8, 1) {
+            let end = (at / STEP + 1) * STEP;
+            // SAFETY: shared, and so are all addresses up to a multiple of 64: segments are
+            // made of pages.
+            if (at..end).any(|at| unsafe { (at as *const u8).read_volatile() } == 0) {
+                return start;
+            }
+            at = end;
+        }
+        let text = "the library returned text without an end";
+        self.fail(Record::new(Kind::BadPointer, text).at(pointer));
+        null_mut()
+    }
+
+    /// `iotdec_handle`
+    pub fn check_handle(&mut self, handle: u64) -> u64 {
+        if let Some(lane) = self.lane()
+            && let Err(record) = lane.check_handle(handle)
+        {
+            self.fail(record);
+        }
+        handle
+    }
+
+    /// `iotdec_shared`
+    pub fn check_shared(&mut self, pointer: u64, parameter: &str) -> u64 {
+        if pointer == 0 || self.has_failed() || self.is_shared(pointer as *const u8, 1) {
+            return pointer;
+        }
+        let record = if is_of_ended(pointer) {
+            let text =
+                format!("{parameter} points to memory of a library's process that has ended");
+            Record::new(Kind::Stale, &text)
+        } else {
+            let text = format!(
+                "{parameter} points to memory that the library cannot reach; allocate it with \
+                 iotdec_malloc, or run the program with LD_PRELOAD=libiotdec-malloc.so"
+            );
+            Record::new(Kind::BadPointer, &text)
+        };
+        self.fail(record.at(pointer));
+        pointer
+    }
+}
+
+/// `iotdec_is_shared`
+pub fn is_shared(address: u64, size: usize) -> bool {
+    let size = size as u64;
+    HostExchange::made().is_some_and(|it| it.exchange.range().contains(address, size))
+        || workers()
+            .iter()
+            .any(|worker| !worker.is_over() && worker.shares(address, size))
+}

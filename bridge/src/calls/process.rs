@@ -1,0 +1,326 @@
+//! Starting workers for calls.
+
+use super::exchange::{HostExchange, Segment, release};
+use super::worker::{Over, Worker};
+use crate::launch::{find_qemu, find_sysroot, installed};
+use crate::library::{Library, find_in_sysroot, resolve_dependencies};
+use crate::supervisor::{LogSink, Supervisor};
+use iotdec_wire::lane::{End, Kind, Request};
+use nix::libc;
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// Workers of one program.
+pub(crate) const SETTINGS: usize = 16;
+/// How often a worker is started if its addresses are not free in it.
+const TRIES: u32 = 8;
+/// Exit status with which it says so.
+const OTHER_ADDRESSES: i32 = 75;
+/// How long emulated dynamic linking may take on a busy machine.
+const START_PATIENCE: Duration = Duration::from_secs(20);
+
+/// What decides whether two wrappers share a worker, and that worker.
+#[derive(Debug)]
+pub(crate) struct Setting {
+    /// Its number.
+    pub(crate) index: usize,
+    sysroot: PathBuf,
+    /// Where libraries are that are not the sysroot's.
+    directory: Option<PathBuf>,
+    cpu: String,
+    state: Mutex<Running>,
+}
+
+#[derive(Debug, Default)]
+struct Running {
+    worker: Option<Arc<Worker>>,
+    failure: Option<String>,
+}
+
+static SETTINGS_MADE: Mutex<Vec<&'static Setting>> = Mutex::new(Vec::new());
+
+/// The setting for a library in a sysroot, and the library's path.
+pub(crate) fn setting(
+    sysroot: Option<&Path>,
+    library: &Path,
+) -> Result<(&'static Setting, PathBuf), String> {
+    let sysroot = find_sysroot(sysroot).map_err(|error| error.to_string())?;
+    let path = if library.components().count() > 1 {
+        std::path::absolute(library).map_err(|error| format!("{}: {error}", library.display()))?
+    } else {
+        let name = library.to_str().unwrap_or_default();
+        find_in_sysroot(&sysroot, name).ok_or_else(|| {
+            format!(
+                "library {name} is not in sysroot {}; install its arm64 package there",
+                sysroot.display()
+            )
+        })?
+    };
+    let inspected = Library::inspect(&path).map_err(|error| error.to_string())?;
+    resolve_dependencies(&path, &inspected, &sysroot).map_err(|error| error.to_string())?;
+    let cpu = inspected.needs().cpu_model().to_owned();
+    let outside = !path.starts_with(&sysroot);
+    let directory = path.parent().filter(|_| outside).map(Path::to_owned);
+    let mut made = SETTINGS_MADE.lock().expect("nothing panics with it");
+    let same = |it: &&&Setting| {
+        it.sysroot == sysroot && it.cpu == cpu && (!outside || it.directory == directory)
+    };
+    if let Some(known) = made.iter().find(same) {
+        return Ok((known, path));
+    }
+    if made.len() == SETTINGS {
+        return Err(format!(
+            "more than {SETTINGS} sysroots and directories in one program"
+        ));
+    }
+    let setting = Box::leak(Box::new(Setting {
+        index: made.len(),
+        sysroot,
+        directory,
+        cpu,
+        state: Mutex::default(),
+    }));
+    made.push(setting);
+    Ok((setting, path))
+}
+
+/// Every worker that was started last.
+pub(crate) fn workers() -> Vec<Arc<Worker>> {
+    let made = SETTINGS_MADE.lock().expect("nothing panics with it");
+    let running = made
+        .iter()
+        .filter_map(|setting| setting.state.lock().ok()?.worker.clone());
+    running.collect()
+}
+
+impl Setting {
+    /// The worker, started if none runs.
+    pub(crate) fn worker(&'static self) -> Result<Arc<Worker>, String> {
+        let mut running = self.state.lock().expect("nothing panics with it");
+        if let Some(worker) = running.worker.as_ref().filter(|worker| !worker.is_over()) {
+            return Ok(worker.clone());
+        }
+        // What could not be started for want of a file is not tried at every call.
+        if let Some(failure) = &running.failure {
+            return Err(failure.clone());
+        }
+        running.worker = None;
+        match self.start() {
+            Ok(worker) => Ok(running.worker.insert(worker).clone()),
+            Err(failure) => Err(running.failure.insert(failure).clone()),
+        }
+    }
+
+    fn start(&'static self) -> Result<Arc<Worker>, String> {
+        let exchange = HostExchange::get()?;
+        let mut tries = 1;
+        loop {
+            let control = exchange.take_lane().ok_or("all lanes are taken")?;
+            let reverse = exchange.take_lane().ok_or("all lanes are taken")?;
+            match self.try_start(exchange, control, reverse) {
+                Ok(worker) => return Ok(worker),
+                Err(failure) => {
+                    exchange.give_lane(control);
+                    exchange.give_lane(reverse);
+                    if !failure.other_addresses || tries == TRIES {
+                        return Err(failure.text);
+                    }
+                }
+            }
+            tries += 1;
+        }
+    }
+
+    fn try_start(
+        &'static self,
+        exchange: &'static HostExchange,
+        control: usize,
+        reverse: usize,
+    ) -> Result<Arc<Worker>, Failure> {
+        let memory = Segment::guest_memory()?;
+        let range = memory.range;
+        let started = self.try_start_with(exchange, memory, control, reverse);
+        if started.is_err() {
+            release(range);
+        }
+        started
+    }
+
+    fn try_start_with(
+        &'static self,
+        exchange: &'static HostExchange,
+        memory: Segment,
+        control: usize,
+        reverse: usize,
+    ) -> Result<Arc<Worker>, Failure> {
+        let command = self.command(exchange, &memory, control, reverse)?;
+        let over = Arc::new(Over::default());
+        let hang_up = over.clone();
+        let on_death = move || {
+            hang_up.set();
+            exchange.ring_all();
+        };
+        let supervisor = without_signals(|| Supervisor::start(command, log(), on_death))
+            .map_err(|error| format!("starting the emulator failed: {error}"))?;
+        let lane = exchange.exchange.lane(control);
+        let mut end = End::default();
+        let start = Instant::now();
+        let nap = || START_PATIENCE.checked_sub(start.elapsed());
+        let ready = end.wait(&lane.to_host, &lane.host_bell.0, || over.is_set(), nap);
+        match ready {
+            Some(mail)
+                if (mail.kind, mail.index) == (Kind::Request.code(), Request::Ready.code()) =>
+            {
+                Worker::new(
+                    self.index, exchange, memory, supervisor, over, end, control, reverse,
+                )
+                .map_err(Failure::from)
+            }
+            Some(_) => Err(
+                "the worker speaks another protocol; install matching versions"
+                    .to_owned()
+                    .into(),
+            ),
+            None if !over.is_set() => {
+                Err(format!("the worker was not ready within {START_PATIENCE:?}").into())
+            }
+            None => {
+                let obituary = supervisor.obituary();
+                let status = obituary.as_ref().and_then(|it| it.status.code());
+                let text = obituary.map_or("it was killed".to_owned(), |it| it.to_string());
+                Err(Failure {
+                    text: format!(
+                        "the worker ended before it was ready ({text}); qemu must be QEMU's user-mode \
+                         emulator for aarch64, and the sysroot one that the worker runs in"
+                    ),
+                    other_addresses: status == Some(OTHER_ADDRESSES),
+                })
+            }
+        }
+    }
+
+    fn command(
+        &self,
+        exchange: &HostExchange,
+        memory: &Segment,
+        control: usize,
+        reverse: usize,
+    ) -> Result<Command, String> {
+        let qemu = find_qemu(None).map_err(|error| error.to_string())?;
+        let worker = installed("IOTDEC_CALLS", "iotdec-calls-aarch64");
+        if !worker.is_file() {
+            return Err(format!(
+                "worker {} not found; install iotdec completely, or set IOTDEC_CALLS to its path",
+                worker.display()
+            ));
+        }
+        let cpu = std::env::var_os("IOTDEC_CPU").unwrap_or_else(|| (&self.cpu).into());
+        let mut command = Command::new(qemu);
+        command
+            // Meant for native code.
+            .env_remove("LD_PRELOAD")
+            .env_remove("LD_LIBRARY_PATH")
+            .arg("-L")
+            .arg(&self.sysroot)
+            .arg("-cpu")
+            .arg(cpu);
+        if let Some(directory) = &self.directory {
+            let mut variable = OsString::from("LD_LIBRARY_PATH=");
+            variable.push(directory);
+            command.arg("-E").arg(variable);
+        }
+        command.arg(worker);
+        let shared = exchange.exchange.range();
+        for (name, number) in [
+            ("--exchange", shared.start),
+            ("--exchange-size", shared.size),
+            ("--exchange-fd", exchange.file.as_raw_fd() as u64),
+            ("--memory", memory.range.start),
+            ("--memory-size", memory.range.size),
+            ("--memory-fd", memory.file.as_raw_fd() as u64),
+            ("--control", control as u64),
+            ("--reverse", reverse as u64),
+        ] {
+            command.arg(name).arg(number.to_string());
+        }
+        command
+            // The program's, which a process group in the background could not read.
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped());
+        let files = [exchange.file.as_raw_fd(), memory.file.as_raw_fd()];
+        // SAFETY: runs between fork and exec, and makes system calls alone.
+        unsafe { command.pre_exec(move || pass_only(files)) };
+        Ok(command)
+    }
+}
+
+/// Why a worker did not start.
+struct Failure {
+    text: String,
+    other_addresses: bool,
+}
+
+impl From<String> for Failure {
+    fn from(text: String) -> Self {
+        Self {
+            text,
+            other_addresses: false,
+        }
+    }
+}
+
+/// In the child: the program's descriptors are not the library's, but these are.
+fn pass_only(files: [RawFd; 2]) -> io::Result<()> {
+    // SAFETY: takes numbers only. A kernel that does not know it (before 5.11) leaves the
+    // program's descriptors open, as any program does that it starts.
+    unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            3,
+            libc::c_uint::MAX,
+            libc::CLOSE_RANGE_CLOEXEC,
+        );
+        for file in files {
+            if libc::fcntl(file, libc::F_SETFD, 0) < 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What the library writes to its stderr goes to the program's.
+fn log() -> LogSink {
+    Arc::new(|line| {
+        let _ = writeln!(io::stderr(), "{line}");
+    })
+}
+
+/// Starts threads in such a way that the program's signals are not delivered to them.
+pub(crate) fn without_signals<T>(start: impl FnOnce() -> T) -> T {
+    // SAFETY: sets of signals on our stack; the thread's own mask, which is restored.
+    unsafe {
+        let mut all = std::mem::zeroed();
+        let mut former = std::mem::zeroed();
+        libc::sigfillset(&mut all);
+        for fault in [
+            libc::SIGSEGV,
+            libc::SIGBUS,
+            libc::SIGILL,
+            libc::SIGFPE,
+            libc::SIGTRAP,
+        ] {
+            libc::sigdelset(&mut all, fault);
+        }
+        libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut former);
+        let result = start();
+        libc::pthread_sigmask(libc::SIG_SETMASK, &former, std::ptr::null_mut());
+        result
+    }
+}

@@ -1,0 +1,336 @@
+//! A worker for calls, as all threads of the program see it.
+
+use super::adopt;
+use super::error::{Kind, Record};
+use super::exchange::{HostExchange, Segment, end_memory};
+use super::functions::Functions;
+use super::wrapper::State;
+use crate::supervisor::Supervisor;
+use iotdec_wire::exchange::{Fault, MAX_MESSAGE, Range};
+use iotdec_wire::lane::{End, Kind as MailKind, Loaded, Mail, Request};
+use nix::libc;
+use std::os::unix::process::ExitStatusExt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Once, OnceLock, RwLock};
+use std::time::{Duration, Instant};
+
+/// How long loading a library, with its constructors, may take.
+const REQUEST_PATIENCE: Duration = Duration::from_secs(60);
+/// How long exit handlers of the library may take when the program exits.
+const EXIT_PATIENCE: Duration = Duration::from_secs(3);
+/// Longest text that is asked for or answered.
+const MAX_TEXT: usize = 8192;
+
+static GENERATIONS: AtomicU64 = AtomicU64::new(0);
+static FORKED: AtomicBool = AtomicBool::new(false);
+
+/// Whether this process is the child of one that has workers, and must not disturb them.
+#[inline]
+pub(crate) fn is_forked() -> bool {
+    FORKED.load(Ordering::Relaxed)
+}
+
+/// Whether a worker has ended, or is not to be used any more.
+#[derive(Debug, Default)]
+pub(crate) struct Over(AtomicBool);
+
+impl Over {
+    #[inline]
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// A running worker.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) generation: u64,
+    setting: usize,
+    pub(crate) exchange: &'static HostExchange,
+    /// The library's memory.
+    pub(crate) memory: Range,
+    pub(crate) functions: RwLock<Functions>,
+    parts: RwLock<Vec<Option<&'static State>>>,
+    control: Mutex<End>,
+    control_lane: usize,
+    /// Lanes to give back when the process is gone.
+    pub(crate) lanes: Mutex<Vec<usize>>,
+    over: Arc<Over>,
+    verdict: OnceLock<Record>,
+    supervisor: Supervisor,
+}
+
+impl Worker {
+    #[allow(clippy::too_many_arguments)]
+    pub(crate) fn new(
+        setting: usize,
+        exchange: &'static HostExchange,
+        memory: Segment,
+        supervisor: Supervisor,
+        over: Arc<Over>,
+        control: End,
+        control_lane: usize,
+        reverse: usize,
+    ) -> Result<Arc<Self>, String> {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            // SAFETY: functions of the right types that stay loaded: what calls us cannot
+            // be unloaded either, for it has threads.
+            unsafe {
+                libc::pthread_atfork(None, None, Some(in_child));
+                libc::atexit(at_exit);
+            }
+        });
+        let worker = Arc::new(Self {
+            generation: GENERATIONS.fetch_add(1, Ordering::Relaxed) + 1,
+            setting,
+            exchange,
+            memory: memory.range,
+            functions: RwLock::default(),
+            parts: RwLock::default(),
+            control: Mutex::new(control),
+            control_lane,
+            lanes: Mutex::new(vec![control_lane, reverse]),
+            over,
+            verdict: OnceLock::new(),
+            supervisor,
+        });
+        adopt::start(&worker, reverse).map_err(|error| format!("starting a thread: {error}"))?;
+        Ok(worker)
+    }
+
+    /// Whether it has ended, or is not to be used any more.
+    #[inline]
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.is_set()
+    }
+
+    pub(crate) fn over_flag(&self) -> Arc<Over> {
+        self.over.clone()
+    }
+
+    /// Of its setting.
+    pub(crate) fn setting_index(&self) -> usize {
+        self.setting
+    }
+
+    /// Ends it for a reason of ours.
+    pub(crate) fn condemn(&self, kind: Kind, text: &str) {
+        let _ = self
+            .verdict
+            .set(Record::new(kind, text).of(self.generation));
+        self.over.set();
+        self.supervisor.kill();
+        self.exchange.ring_all();
+    }
+
+    /// Why it is over, once it is.
+    pub(crate) fn loss(&self) -> Record {
+        if let Some(verdict) = self.verdict.get() {
+            return *verdict;
+        }
+        let Some(obituary) = self.supervisor.obituary() else {
+            return Record::new(Kind::Crashed, "the worker was killed, but does not end");
+        };
+        let kind = match obituary.status.signal() {
+            Some(_) => Kind::Crashed,
+            None => Kind::Exited,
+        };
+        let text = format!("the library's process {obituary}");
+        let mut record = Record::new(kind, &text).of(self.generation);
+        record.signal = obituary.status.signal().unwrap_or(0);
+        record.status = obituary.status.code().unwrap_or(0);
+        // SAFETY: mapped; its process has ended, and whatever is there is a value.
+        let fault: Fault = unsafe {
+            self.exchange
+                .exchange
+                .fault(self.control_lane)
+                .read_volatile()
+        };
+        if record.signal != 0 && fault.signal == record.signal as u32 {
+            record.add_fault(&fault);
+        }
+        record
+    }
+
+    /// Whether all of it is memory that the guest has at the same address.
+    #[inline]
+    pub(crate) fn shares(&self, address: u64, size: u64) -> bool {
+        self.memory.contains(address, size)
+            || self.exchange.exchange.range().contains(address, size)
+    }
+
+    /// Whether a message may be at an address: wherever it is, there is room for one.
+    #[inline]
+    pub(crate) fn can_be_message(&self, address: u64) -> bool {
+        address.is_multiple_of(16) && self.shares(address, MAX_MESSAGE as u64)
+    }
+
+    /// The wrapper of that number.
+    pub(crate) fn part(&self, number: u32) -> Option<&'static State> {
+        let parts = self.parts.read().expect("nothing panics with it");
+        parts.get(number as usize).copied().flatten()
+    }
+
+    pub(crate) fn add_part(&self, number: u32, state: &'static State) -> Result<(), Record> {
+        let mut parts = self.parts.write().expect("nothing panics with it");
+        let number = number as usize;
+        if number >= 4096 || parts.get(number).is_some_and(Option::is_some) {
+            self.condemn(Kind::Misbehaved, "the worker numbers wrappers in no way");
+            return Err(self.loss());
+        }
+        if parts.len() <= number {
+            parts.resize(number + 1, None);
+        }
+        parts[number] = Some(state);
+        Ok(())
+    }
+
+    /// Asks over the control lane; text, if there is any, instead of a number. Returns what
+    /// was answered, and the start of the message.
+    pub(crate) fn ask(
+        &self,
+        request: Request,
+        part: u32,
+        text: &[u8],
+    ) -> Result<(u64, [u8; size_of::<Loaded>()]), Record> {
+        let target = text.len() as u64;
+        self.request(request, part, target, 0, text)
+    }
+
+    /// Asks for something that takes numbers.
+    pub(crate) fn ask_number(
+        &self,
+        request: Request,
+        part: u32,
+        target: u64,
+        number: u64,
+    ) -> Result<u64, Record> {
+        let answer = self.request(request, part, target, number, &[])?;
+        Ok(answer.0)
+    }
+
+    fn request(
+        &self,
+        request: Request,
+        part: u32,
+        target: u64,
+        number: u64,
+        text: &[u8],
+    ) -> Result<(u64, [u8; size_of::<Loaded>()]), Record> {
+        if text.len() > MAX_TEXT {
+            return Err(Record::new(Kind::NotStarted, "a path is too long").of(self.generation));
+        }
+        let mut end = self.control.lock().expect("nothing panics with it");
+        let lane = self.exchange.exchange.lane(self.control_lane);
+        let stack = self.exchange.exchange.host_stack(self.control_lane);
+        // SAFETY: this lane's part of the exchange, used under the lock alone.
+        unsafe {
+            std::ptr::copy_nonoverlapping(text.as_ptr(), stack.start as *mut u8, text.len());
+        }
+        let mail = Mail {
+            kind: MailKind::Request.code(),
+            index: request.code(),
+            part,
+            target,
+            message: if text.is_empty() { number } else { stack.start },
+            ..Mail::default()
+        };
+        end.post(&lane.to_guest, &lane.guest_bell.0, &mail);
+        let start = Instant::now();
+        let nap = || REQUEST_PATIENCE.checked_sub(start.elapsed());
+        let answer = end.wait(&lane.to_host, &lane.host_bell.0, || self.is_over(), nap);
+        let Some(answer) = answer else {
+            if !self.is_over() {
+                self.condemn(Kind::TimedOut, "the library does not get ready");
+            }
+            return Err(self.loss());
+        };
+        match MailKind::from_code(answer.kind) {
+            Some(MailKind::Return) => {
+                let mut message = [0; size_of::<Loaded>()];
+                // SAFETY: as above; the guest may write there, and any bytes are valid.
+                unsafe {
+                    let from = (stack.start as *const [u8; size_of::<Loaded>()]).read_volatile();
+                    message.copy_from_slice(&from);
+                }
+                Ok((answer.target, message))
+            }
+            Some(MailKind::Refused) => {
+                let text = self.text(answer.message, answer.target);
+                Err(Record::new(Kind::NotStarted, &text).of(self.generation))
+            }
+            _ => {
+                self.condemn(
+                    Kind::Misbehaved,
+                    "the worker answers a request with something else",
+                );
+                Err(self.loss())
+            }
+        }
+    }
+
+    /// A copy of text that the guest wrote.
+    fn text(&self, address: u64, length: u64) -> String {
+        let length = length.min(MAX_TEXT as u64);
+        if !self.shares(address, length) {
+            return "for a reason that cannot be read".to_owned();
+        }
+        let mut text = vec![0; length as usize];
+        // SAFETY: shared, so mapped; the copy is what is looked at.
+        unsafe {
+            std::ptr::copy_nonoverlapping(address as *const u8, text.as_mut_ptr(), text.len());
+        }
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
+    /// Lets the libraries' exit handlers run, and ends the process.
+    fn exit(&self) {
+        if let Ok(mut end) = self.control.try_lock() {
+            let lane = self.exchange.exchange.lane(self.control_lane);
+            let mail = Mail {
+                kind: MailKind::Request.code(),
+                index: Request::Exit.code(),
+                ..Mail::default()
+            };
+            end.post(&lane.to_guest, &lane.guest_bell.0, &mail);
+            let start = Instant::now();
+            let nap = || EXIT_PATIENCE.checked_sub(start.elapsed());
+            end.wait(&lane.to_host, &lane.host_bell.0, || self.is_over(), nap);
+        }
+        self.condemn(Kind::Exited, "the program exits");
+        self.supervisor.obituary();
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.condemn(Kind::Exited, "nobody uses the worker any more");
+        self.supervisor.obituary();
+        end_memory(self.memory);
+        for number in self
+            .lanes
+            .get_mut()
+            .expect("nothing panics with it")
+            .drain(..)
+        {
+            self.exchange.give_lane(number);
+        }
+    }
+}
+
+extern "C" fn in_child() {
+    FORKED.store(true, Ordering::Relaxed);
+}
+
+extern "C" fn at_exit() {
+    if !is_forked() {
+        for worker in super::process::workers() {
+            worker.exit();
+        }
+    }
+}

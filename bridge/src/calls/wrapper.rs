@@ -1,0 +1,174 @@
+//! A wrapper library's native part, as generated code describes it.
+
+use super::error::{Kind, Record};
+use super::process::{self, Setting};
+use super::worker::Worker;
+use iotdec_wire::lane::{Loaded, Request};
+use std::ffi::{CStr, OsStr, c_char, c_void};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// `IOTDEC_WRAPPER_VERSION`
+const VERSION: u32 = 1;
+
+/// A function of a wrapper's `serve` table. It may be left by longjmp or an exception.
+pub(crate) type Serve = unsafe extern "C-unwind" fn(*mut c_void, *mut c_void);
+
+/// `struct iotdec_wrapper`
+#[repr(C)]
+#[derive(Debug)]
+pub struct Wrapper {
+    version: u32,
+    pub(crate) functions: u32,
+    pub(crate) signatures: u32,
+    reserved: u32,
+    fingerprint: u64,
+    name: *const c_char,
+    library: *const c_char,
+    guest_part: *const c_char,
+    sysroot: *const c_char,
+    pub(crate) serve: *const Serve,
+    entries: *const *const c_void,
+    state: AtomicPtr<State>,
+}
+
+/// What the runtime knows of a wrapper.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) name: String,
+    pub(crate) functions: u32,
+    pub(crate) signatures: u32,
+    fingerprint: u64,
+    library: PathBuf,
+    guest_part: PathBuf,
+    serve: *const Serve,
+    entries: *const *const c_void,
+    pub(crate) setting: &'static Setting,
+    /// The worker that has loaded it, by generation, and its number there.
+    pub(crate) generation: AtomicU64,
+    pub(crate) part: AtomicU32,
+    loading: Mutex<()>,
+}
+
+// SAFETY: the pointers are to constant tables of generated code.
+unsafe impl Send for State {}
+// SAFETY: as above.
+unsafe impl Sync for State {}
+
+impl Wrapper {
+    /// What is known of it, if it was used before.
+    #[inline]
+    pub(crate) fn known(&self) -> Option<&'static State> {
+        // SAFETY: null, or leaked by `state`.
+        unsafe { self.state.load(Ordering::Acquire).as_ref() }
+    }
+
+    /// What is known of it, found out if need be.
+    pub(crate) fn state(&self) -> Result<&'static State, Record> {
+        static MAKING: Mutex<()> = Mutex::new(());
+        let _guard = MAKING.lock().expect("nothing panics with it");
+        if let Some(known) = self.known() {
+            return Ok(known);
+        }
+        let failed = |text: String| Record::new(Kind::NotStarted, &text);
+        if self.version != VERSION {
+            let text = format!(
+                "a wrapper of version {}, but the runtime takes {VERSION}; generate it anew",
+                self.version
+            );
+            return Err(failed(text));
+        }
+        let name = self.text(self.name).unwrap_or_default();
+        let name = name.to_string_lossy().into_owned();
+        let required = |text: Option<&OsStr>, what| {
+            text.map(PathBuf::from)
+                .ok_or_else(|| failed(format!("wrapper {name} names no {what}")))
+        };
+        let library = required(self.text(self.library), "library")?;
+        let guest_part = required(self.text(self.guest_part), "guest part")?;
+        let guest_part = self.directory().join(guest_part);
+        let (setting, library) = process::setting(self.text(self.sysroot).map(Path::new), &library)
+            .map_err(|text| failed(format!("{name}: {text}")))?;
+        let state = Box::leak(Box::new(State {
+            name,
+            functions: self.functions,
+            signatures: self.signatures,
+            fingerprint: self.fingerprint,
+            library,
+            guest_part,
+            serve: self.serve,
+            entries: self.entries,
+            setting,
+            generation: AtomicU64::new(0),
+            part: AtomicU32::new(0),
+            loading: Mutex::new(()),
+        }));
+        self.state.store(state, Ordering::Release);
+        Ok(state)
+    }
+
+    fn text(&self, text: *const c_char) -> Option<&OsStr> {
+        // SAFETY: generated code has null or a string constant there.
+        let text = (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) });
+        text.map(|text| OsStr::from_bytes(text.to_bytes()))
+    }
+
+    /// That of the file the wrapper is in.
+    fn directory(&self) -> PathBuf {
+        // SAFETY: zeros are a valid value, which `dladdr` fills in.
+        let name = unsafe {
+            let mut info: nix::libc::Dl_info = std::mem::zeroed();
+            nix::libc::dladdr((&raw const *self).cast(), &mut info);
+            info.dli_fname
+        };
+        let file = self.text(name).map(Path::new).unwrap_or(Path::new(""));
+        let file = std::path::absolute(file).unwrap_or_default();
+        file.parent().unwrap_or(Path::new("/")).to_owned()
+    }
+}
+
+impl State {
+    /// What calls a native function of a signature.
+    #[inline]
+    pub(crate) fn serve(&self, signature: u32) -> Option<Serve> {
+        // SAFETY: the generated table has that many.
+        (signature < self.signatures).then(|| unsafe { *self.serve.add(signature as usize) })
+    }
+
+    /// What calls of a guest's function of a signature go through.
+    pub(crate) fn entry(&self, signature: u32) -> Option<u64> {
+        // SAFETY: the generated table has that many.
+        let entry = || unsafe { *self.entries.add(signature as usize) as u64 };
+        (signature < self.signatures).then(entry)
+    }
+
+    /// Has a worker load library and guest part, unless it has already.
+    pub(crate) fn load(&'static self, worker: &Arc<Worker>) -> Result<(), Record> {
+        let _guard = self.loading.lock().expect("nothing panics with it");
+        if self.generation.load(Ordering::Acquire) == worker.generation {
+            return Ok(());
+        }
+        let paths = [&self.library, &self.guest_part].map(|path| path.as_os_str().as_bytes());
+        let text = paths.join(&0);
+        let (part, answer) = worker.ask(Request::Load, 0, &text)?;
+        let failed = |text: &str| {
+            let text = format!("{}: {text}", self.name);
+            Err(Record::new(Kind::NotStarted, &text).of(worker.generation))
+        };
+        let loaded: Loaded = bytemuck::pod_read_unaligned(&answer);
+        if (loaded.functions, loaded.signatures) != (self.functions, self.signatures)
+            || loaded.fingerprint != self.fingerprint
+        {
+            return failed("its native and its guest part do not fit together; generate both anew");
+        }
+        let Ok(part) = u32::try_from(part) else {
+            return failed("the worker numbers parts in no way");
+        };
+        worker.add_part(part, self)?;
+        self.part.store(part, Ordering::Release);
+        self.generation.store(worker.generation, Ordering::Release);
+        Ok(())
+    }
+}

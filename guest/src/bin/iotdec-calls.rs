@@ -1,0 +1,64 @@
+//! Calls libraries for a program of another architecture: see [`iotdec_guest::calls`].
+//!
+//! The functions here are those that libraries in the process find before any other's.
+
+#[cfg(target_arch = "aarch64")]
+mod exported {
+    use iotdec_guest::calls::{Callback, Part};
+    use std::ffi::{c_int, c_void};
+
+    /// See `iotdec_guest.h`.
+    ///
+    /// # Safety
+    /// `callback` is valid for writing.
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn iotdec_callback_begin(
+        callback: *mut Callback,
+        message: usize,
+    ) -> *mut c_void {
+        // SAFETY: the caller's promise is the same.
+        unsafe { iotdec_guest::calls::callback_begin(callback, message) }
+    }
+
+    /// See `iotdec_guest.h`.
+    ///
+    /// # Safety
+    /// `callback` was begun and not yet ended, `part` is the exported struct of a part.
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn iotdec_callback_run(
+        callback: *mut Callback,
+        part: *const Part,
+        signature: u32,
+        target: *mut c_void,
+    ) {
+        // SAFETY: the caller's promise is the same.
+        unsafe { iotdec_guest::calls::callback_run(callback, part, signature, target) }
+    }
+
+    /// See `iotdec_guest.h`.
+    ///
+    /// # Safety
+    /// `callback` was begun and not yet ended.
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn iotdec_callback_end(callback: *mut Callback) {
+        // SAFETY: the caller's promise is the same.
+        unsafe { iotdec_guest::calls::callback_end(callback) }
+    }
+
+    /// Refused: stacks and heap of this process are shared memory, so a child would
+    /// write over its parent's. What starts programs (posix_spawn, system, popen, vfork)
+    /// does not come here.
+    #[unsafe(no_mangle)]
+    extern "C" fn fork() -> c_int {
+        eprintln!(
+            "the library forks, which it cannot do behind the bridge; it may use posix_spawn"
+        );
+        // SAFETY: the calling thread's own.
+        unsafe { *libc::__errno_location() = libc::ENOSYS };
+        -1
+    }
+}
+
+fn main() -> std::process::ExitCode {
+    iotdec_guest::calls::main()
+}

@@ -1,0 +1,66 @@
+//! Calls libraries on behalf of a program, and the program on behalf of the libraries.
+//!
+//! 1. [`main`] maps the two segments where the host has them ([`memory`]), and serves the
+//!    *control lane*: [`control`] opens lanes, loads wrappers' [`parts`], finds symbols,
+//!    makes native functions callable.
+//! 2. Each lane is served by a thread of its own ([`threads`]), whose loop and nesting are
+//!    in [`lane`]; [`switch`] lets it abandon frames of the library.
+//! 3. Generated code calls back through [`callback`], on any thread.
+//! 4. What the library breaks ends the process; [`crash`] leaves a note where.
+
+#[cfg(target_arch = "aarch64")]
+mod callback;
+#[cfg(target_arch = "aarch64")]
+mod control;
+#[cfg(target_arch = "aarch64")]
+mod crash;
+#[cfg(target_arch = "aarch64")]
+mod lane;
+#[cfg(target_arch = "aarch64")]
+mod memory;
+#[cfg(target_arch = "aarch64")]
+mod parts;
+#[cfg(target_arch = "aarch64")]
+mod switch;
+#[cfg(target_arch = "aarch64")]
+mod threads;
+
+#[cfg(target_arch = "aarch64")]
+pub use callback::{Callback, callback_begin, callback_end, callback_run};
+#[cfg(target_arch = "aarch64")]
+pub use parts::Part;
+
+use std::process::ExitCode;
+
+/// The program iotdec-calls. Its command line belongs to the host.
+#[cfg(target_arch = "aarch64")]
+pub fn main() -> ExitCode {
+    crate::exit_on_panic();
+    let args = crate::args::Args::parse(std::env::args().skip(1));
+    let result = args.and_then(|args| memory::map(&args)).and_then(|()| {
+        crate::fault::report_faults();
+        control::serve()
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(text) => {
+            eprintln!("{text}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The program iotdec-calls, where it has nothing to do.
+#[cfg(not(target_arch = "aarch64"))]
+pub fn main() -> ExitCode {
+    eprintln!("iotdec-calls is for aarch64: native libraries can be called without it");
+    ExitCode::FAILURE
+}
+
+/// Ends the process, and with it every call, because its state makes no sense.
+#[cfg(target_arch = "aarch64")]
+fn die(text: &str) -> ! {
+    eprintln!("{text}");
+    // SAFETY: takes any value and touches no memory of ours.
+    unsafe { libc::_exit(102) }
+}
