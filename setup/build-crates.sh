@@ -18,12 +18,12 @@ host)
     export IOTDEC_LIBEXECDIR=$3 IOTDEC_DATADIR=$4
     # In one go: built one by one, shared dependencies would be built with differing features.
     CARGO_TARGET_DIR=$ROOT/target setup/cargo build --release -p gst-plugin-iotdec -p iotdec -p iotdec-malloc \
-        -p iotdec-worker
-    made=(target/release/{libgstiotdec.so,libiotdec_malloc.so,iotdec,iotdec-worker})
+        -p iotdec-runtime -p iotdec-worker
+    made=(target/release/{libgstiotdec.so,libiotdec_malloc.so,libiotdec.so,iotdec,iotdec-worker})
     ;;
 guest)
     IOTDEC_GUEST_TARGET_DIR=$ROOT/target/guest setup/cargo-guest build --release -p iotdec-worker
-    made=(target/guest/aarch64-unknown-linux-gnu/release/iotdec-worker)
+    made=(target/guest/aarch64-unknown-linux-gnu/release/iotdec-{worker,calls})
     ;;
 accelerator)
     # By itself, for it is optional: with it, the host's crates would share other features of dependencies.

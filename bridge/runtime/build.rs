@@ -3,7 +3,7 @@
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
-    for option in ["-soname,libiotdec.so.0", "-z,nodelete"] {
+    for option in ["-soname,libiotdec.so", "-z,nodelete"] {
         println!("cargo:rustc-cdylib-link-arg=-Wl,{option}");
     }
 }

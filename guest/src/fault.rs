@@ -28,6 +28,7 @@ pub(crate) type Note = fn(c_int, u64, &Place);
 static NOTE: OnceLock<Note> = OnceLock::new();
 
 /// Has a fault call `note` too.
+#[cfg_attr(not(target_arch = "aarch64"), expect(dead_code))]
 pub(crate) fn also(note: Note) {
     NOTE.get_or_init(|| note);
 }
@@ -88,6 +89,7 @@ impl Place {
     }
 
     /// The instruction's address.
+    #[cfg_attr(not(target_arch = "aarch64"), expect(dead_code))]
     pub(crate) fn pc(&self) -> u64 {
         self.pc
     }

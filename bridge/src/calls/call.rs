@@ -22,7 +22,9 @@ pub struct Call {
     frame: usize,
     /// Whether something failed; a byte of C's.
     failed: u64,
-    spare: [u64; 3],
+    /// `errno` when it began, which is what the library shall see.
+    errno: i32,
+    spare: [u64; 2],
 }
 
 const _: () = assert!(size_of::<Call>() == 64);
@@ -40,6 +42,8 @@ impl Call {
     /// `call` is valid for writing and lies in the caller's frame.
     #[inline]
     pub unsafe fn begin(call: *mut Self, wrapper: &Wrapper, size: usize) -> *mut c_void {
+        // SAFETY: this thread's.
+        let errno = unsafe { *nix::libc::__errno_location() };
         let begun = lane_for(wrapper).and_then(|lane| {
             let size = Some(size).filter(|size| *size <= MAX_MESSAGE);
             // SAFETY: this thread's lane, which nobody borrows now.
@@ -51,6 +55,8 @@ impl Call {
         let (lane, frame, message) = match begun {
             Ok(begun) => begun,
             Err(record) => {
+                // Nothing to drop any more: the handler may longjmp.
+                let record = *record;
                 fail_now(&record);
                 return null_mut();
             }
@@ -65,7 +71,8 @@ impl Call {
                 message,
                 frame,
                 failed: 0,
-                spare: [0; 3],
+                errno,
+                spare: [0; 2],
             });
             std::ptr::write_bytes(message as *mut u8, 0, size);
         }
@@ -90,7 +97,8 @@ impl Call {
                 message: 0,
                 frame,
                 failed: u64::from(lane.is_null()),
-                spare: [0; 3],
+                errno: 0,
+                spare: [0; 2],
             });
         }
     }
@@ -122,7 +130,7 @@ impl Call {
 
     /// Has it fail.
     #[cold]
-    pub(crate) fn fail(&mut self, record: Record) {
+    pub(crate) fn fail(&mut self, record: Box<Record>) {
         // SAFETY: as in `lane`.
         let lane = unsafe { self.lane.as_mut() };
         let generation = lane.as_ref().map_or(0, |lane| lane.worker.generation);
@@ -205,15 +213,15 @@ impl Call {
             }
             let mail = Mail {
                 message: (*call).message,
+                errno: (*call).errno,
                 ..mail
             };
             let Some(failure) = lane::run((*call).lane, (*call).frame, mail) else {
                 return true;
             };
             (*call).failed = 1;
+            // As in `begin`.
             let record = *failure;
-            drop(failure);
-            // Nothing to drop any more: the handler may longjmp.
             fail_now(&record);
             false
         }
@@ -274,7 +282,7 @@ fn nowhere(size: usize) -> *mut u8 {
 }
 
 #[cold]
-fn no_room(kind: Kind) -> Record {
+fn no_room(kind: Kind) -> Box<Record> {
     let text = match kind {
         Kind::TooDeep => "calls within callbacks are nested deeper than 64",
         _ => "no room for a call's message",

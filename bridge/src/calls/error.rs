@@ -74,23 +74,25 @@ impl Record {
     };
 
     /// An error with this text.
-    pub fn new(kind: Kind, text: &str) -> Self {
-        let mut record = Self {
+    pub fn new(kind: Kind, text: &str) -> Box<Self> {
+        let mut record = Box::new(Self {
             kind: kind as i32,
             ..Self::NONE
-        };
+        });
         copy(&mut record.text, text.as_bytes());
         record
     }
 
     /// The same, about an address.
-    pub(crate) fn at(self, address: u64) -> Self {
-        Self { address, ..self }
+    pub(crate) fn at(mut self: Box<Self>, address: u64) -> Box<Self> {
+        self.address = address;
+        self
     }
 
     /// The same, in a worker.
-    pub(crate) fn of(self, generation: u64) -> Self {
-        Self { generation, ..self }
+    pub(crate) fn of(mut self: Box<Self>, generation: u64) -> Box<Self> {
+        self.generation = generation;
+        self
     }
 
     /// Adds what a worker noted of its fault. Nothing in it is trusted.

@@ -66,7 +66,7 @@ fn is_no_address(value: u64) -> bool {
     !(4096..1 << 47).contains(&value)
 }
 
-fn no_memory(full: Full) -> Record {
+fn no_memory(full: Full) -> Box<Record> {
     let text = match full {
         Full::Pages => "too many different function pointers",
         Full::System => "the system gives no memory for function pointers",
@@ -74,7 +74,7 @@ fn no_memory(full: Full) -> Record {
     Record::new(Kind::NoMemory, text)
 }
 
-fn stale(address: u64) -> Record {
+fn stale(address: u64) -> Box<Record> {
     let text = "a function of a library's process that has ended; ask the library for it again";
     Record::new(Kind::Stale, text).at(address)
 }
@@ -94,7 +94,7 @@ impl HostLane {
         state: &State,
         function: u64,
         signature: u32,
-    ) -> Result<u64, Record> {
+    ) -> Result<u64, Box<Record>> {
         if is_no_address(function) {
             return Ok(function);
         }
@@ -139,7 +139,7 @@ impl HostLane {
         state: &State,
         function: u64,
         signature: u32,
-    ) -> Result<u64, Record> {
+    ) -> Result<u64, Box<Record>> {
         if is_no_address(function) {
             return Ok(function);
         }
@@ -182,7 +182,7 @@ impl HostLane {
         state: &State,
         function: u64,
         signature: u32,
-    ) -> Result<(), Record> {
+    ) -> Result<(), Box<Record>> {
         let key = (function, state.part.load(Ordering::Acquire), signature);
         let known = self
             .worker
@@ -196,7 +196,7 @@ impl HostLane {
     }
 
     /// A handle of the library's that the program gives back.
-    pub(crate) fn check_handle(&self, handle: u64) -> Result<(), Record> {
+    pub(crate) fn check_handle(&self, handle: u64) -> Result<(), Box<Record>> {
         if self.worker.shares(handle, 0) || !is_of_ended(handle) {
             return Ok(());
         }
@@ -205,7 +205,7 @@ impl HostLane {
     }
 }
 
-fn add_stub(function: u64, entry: u64) -> Result<u64, Record> {
+fn add_stub(function: u64, entry: u64) -> Result<u64, Box<Record>> {
     let mut place = STUBS.lock().expect("nothing panics with it");
     if place.is_none() {
         *place = Some(HostStubs {

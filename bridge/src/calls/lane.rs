@@ -107,7 +107,7 @@ impl Drop for Lanes {
 
 /// The calling thread's lane for a wrapper, which is loaded in its worker.
 #[inline]
-pub(crate) fn lane_for(wrapper: &Wrapper) -> Result<*mut HostLane, Record> {
+pub(crate) fn lane_for(wrapper: &Wrapper) -> Result<*mut HostLane, Box<Record>> {
     if let Some(state) = wrapper.known() {
         let lane = LANES
             .try_with(|lanes| lanes.current[state.setting.index].get())
@@ -125,7 +125,7 @@ pub(crate) fn lane_for(wrapper: &Wrapper) -> Result<*mut HostLane, Record> {
 }
 
 #[cold]
-fn find_lane(wrapper: &Wrapper) -> Result<*mut HostLane, Record> {
+fn find_lane(wrapper: &Wrapper) -> Result<*mut HostLane, Box<Record>> {
     if is_forked() {
         let text = "calls of foreign libraries do not go on in the child of a fork; \
                     it must exec a program first";
@@ -247,9 +247,9 @@ impl HostLane {
     }
 
     /// Has a call fail when it returns.
-    pub(crate) fn fail(&mut self, frame: usize, record: Record) {
+    pub(crate) fn fail(&mut self, frame: usize, record: Box<Record>) {
         if let Some(frame) = self.frames.get_mut(frame) {
-            frame.failure.get_or_insert_with(|| Box::new(record));
+            frame.failure.get_or_insert(record);
         }
     }
 
@@ -316,7 +316,7 @@ impl HostLane {
     }
 
     /// Ends the guest's thread of a thread that ends.
-    fn close(mut self: Box<Self>) {
+    fn close(mut self) {
         if self.base != 0 || self.worker.is_over() || is_forked() {
             return;
         }
@@ -349,15 +349,11 @@ pub(crate) unsafe fn run(lane: *mut HostLane, frame: usize, mail: Mail) -> Optio
         (*lane).end(frame + 1);
         let top = (*lane).top;
         let Some(own) = (*lane).frame(frame) else {
-            return Some(Box::new(Record::new(
-                Kind::Misbehaved,
-                "a call that has not begun",
-            )));
+            return Some(Record::new(Kind::Misbehaved, "a call that has not begun"));
         };
         own.served = top;
         let mail = Mail {
             level: (*lane).level(frame),
-            errno: (*lane).get_errno(),
             ..mail
         };
         (*lane).post(&mail);
@@ -417,7 +413,7 @@ unsafe fn answer(lane: *mut HostLane, frames: usize) -> Answer {
 impl HostLane {
     #[cold]
     fn loss(&self) -> Box<Record> {
-        Box::new(self.worker.loss())
+        self.worker.loss()
     }
 
     #[cold]

@@ -60,7 +60,7 @@ pub(crate) struct Worker {
     /// Lanes to give back when the process is gone.
     pub(crate) lanes: Mutex<Vec<usize>>,
     over: Arc<Over>,
-    verdict: OnceLock<Record>,
+    verdict: OnceLock<Box<Record>>,
     supervisor: Supervisor,
 }
 
@@ -129,9 +129,9 @@ impl Worker {
     }
 
     /// Why it is over, once it is.
-    pub(crate) fn loss(&self) -> Record {
+    pub(crate) fn loss(&self) -> Box<Record> {
         if let Some(verdict) = self.verdict.get() {
-            return *verdict;
+            return verdict.clone();
         }
         let Some(obituary) = self.supervisor.obituary() else {
             return Record::new(Kind::Crashed, "the worker was killed, but does not end");
@@ -176,7 +176,7 @@ impl Worker {
         parts.get(number as usize).copied().flatten()
     }
 
-    pub(crate) fn add_part(&self, number: u32, state: &'static State) -> Result<(), Record> {
+    pub(crate) fn add_part(&self, number: u32, state: &'static State) -> Result<(), Box<Record>> {
         let mut parts = self.parts.write().expect("nothing panics with it");
         let number = number as usize;
         if number >= 4096 || parts.get(number).is_some_and(Option::is_some) {
@@ -197,7 +197,7 @@ impl Worker {
         request: Request,
         part: u32,
         text: &[u8],
-    ) -> Result<(u64, [u8; size_of::<Loaded>()]), Record> {
+    ) -> Result<(u64, [u8; size_of::<Loaded>()]), Box<Record>> {
         let target = text.len() as u64;
         self.request(request, part, target, 0, text)
     }
@@ -209,7 +209,7 @@ impl Worker {
         part: u32,
         target: u64,
         number: u64,
-    ) -> Result<u64, Record> {
+    ) -> Result<u64, Box<Record>> {
         let answer = self.request(request, part, target, number, &[])?;
         Ok(answer.0)
     }
@@ -221,7 +221,7 @@ impl Worker {
         target: u64,
         number: u64,
         text: &[u8],
-    ) -> Result<(u64, [u8; size_of::<Loaded>()]), Record> {
+    ) -> Result<(u64, [u8; size_of::<Loaded>()]), Box<Record>> {
         if text.len() > MAX_TEXT {
             return Err(Record::new(Kind::NotStarted, "a path is too long").of(self.generation));
         }

@@ -66,7 +66,7 @@ impl Wrapper {
     }
 
     /// What is known of it, found out if need be.
-    pub(crate) fn state(&self) -> Result<&'static State, Record> {
+    pub(crate) fn state(&self) -> Result<&'static State, Box<Record>> {
         static MAKING: Mutex<()> = Mutex::new(());
         let _guard = MAKING.lock().expect("nothing panics with it");
         if let Some(known) = self.known() {
@@ -145,7 +145,7 @@ impl State {
     }
 
     /// Has a worker load library and guest part, unless it has already.
-    pub(crate) fn load(&'static self, worker: &Arc<Worker>) -> Result<(), Record> {
+    pub(crate) fn load(&'static self, worker: &Arc<Worker>) -> Result<(), Box<Record>> {
         let _guard = self.loading.lock().expect("nothing panics with it");
         if self.generation.load(Ordering::Acquire) == worker.generation {
             return Ok(());

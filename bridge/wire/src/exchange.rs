@@ -172,7 +172,7 @@ impl Exchange {
     pub fn lane(&self, number: usize) -> &'static Lane {
         assert!(number < LANES);
         // SAFETY: mapped for ever (`new`), inside `Fixed`; a lane is made of atomics.
-        unsafe { &*(&raw const (*self.base.as_ptr()).lanes[number]) }
+        unsafe { &(&(*self.base.as_ptr()).lanes)[number] }
     }
 
     /// Where a worker with this control lane tells of its fault.

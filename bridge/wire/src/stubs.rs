@@ -180,8 +180,7 @@ impl Stubs {
     /// The offset in the file at which a jump can be written that then is at `target`.
     fn place(&mut self, target: u64) -> Option<u64> {
         let within = target % PAGE;
-        if target >= ADDRESSES
-            || target < 16 * PAGE
+        if !(16 * PAGE..ADDRESSES).contains(&target)
             || !target.is_multiple_of(code::ALIGNMENT)
             || within + code::JUMP as u64 > PAGE
         {
