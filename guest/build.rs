@@ -46,6 +46,17 @@ const EXPORTED_BY_CALLS: &[&str] = &[
     "iotdec_callback_run",
     "iotdec_callback_end",
     "fork",
+    "malloc",
+    "calloc",
+    "realloc",
+    "reallocarray",
+    "free",
+    "memalign",
+    "aligned_alloc",
+    "posix_memalign",
+    "valloc",
+    "pvalloc",
+    "malloc_usable_size",
 ];
 
 fn main() {

@@ -1,5 +1,59 @@
 //! The functions of C that a process's heap replaces.
 
+/// The [`Interface`](crate::process::Interface) of a `static` [`Process`](crate::process::Process), for a `static`.
+#[macro_export]
+macro_rules! interface {
+    ($process:expr) => {{
+        use ::core::ffi::{c_int, c_void};
+        use $crate::process::{Foreign, Interface, VERSION};
+
+        extern "C" fn malloc(size: usize) -> *mut c_void {
+            $process.malloc(size)
+        }
+        extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
+            $process.calloc(count, size)
+        }
+        unsafe extern "C" fn realloc(pointer: *mut c_void, size: usize) -> *mut c_void {
+            // SAFETY: the caller's promise is the same.
+            unsafe { $process.realloc(pointer, size) }
+        }
+        unsafe extern "C" fn free(pointer: *mut c_void) {
+            // SAFETY: the caller's promise is the same.
+            unsafe { $process.free(pointer) }
+        }
+        extern "C" fn memalign(align: usize, size: usize) -> *mut c_void {
+            $process.memalign(align, size)
+        }
+        unsafe extern "C" fn usable_size(pointer: *mut c_void) -> usize {
+            // SAFETY: the caller's promise is the same.
+            unsafe { $process.usable_size(pointer) }
+        }
+        unsafe extern "C" fn exchange(start: *mut *mut c_void, size: *mut usize) -> c_int {
+            // SAFETY: the caller's promise is the same.
+            unsafe { $process.tell_exchange(start, size) }
+        }
+        extern "C" fn try_free(pointer: *mut c_void) -> bool {
+            $process.try_free(pointer).is_ok()
+        }
+        extern "C" fn set_foreign(foreign: &'static Foreign) {
+            $process.set_foreign(foreign);
+        }
+
+        Interface {
+            version: VERSION,
+            malloc,
+            calloc,
+            realloc,
+            free,
+            memalign,
+            usable_size,
+            exchange,
+            try_free,
+            set_foreign,
+        }
+    }};
+}
+
 /// Defines malloc and its whole family for this process, over a `static` [`Process`](crate::process::Process). Once, in
 /// a preloaded library or in a program that exports them.
 ///

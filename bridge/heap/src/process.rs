@@ -14,6 +14,9 @@ use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering::*};
 /// What malloc promises of every address.
 const ALIGN: usize = 16;
 
+/// The least that an exchange has for its heap.
+const LEAST: usize = 1 << 20;
+
 /// The size of a private first heap.
 const PRIVATE: usize = 1 << 30;
 
@@ -63,7 +66,7 @@ pub struct Interface {
     /// As in C.
     pub usable_size: unsafe extern "C" fn(*mut c_void) -> usize,
     /// The exchange: its memfd or -1 (closed by the program, or there is none), its address and size.
-    pub exchange: extern "C" fn(start: *mut *mut c_void, size: *mut usize) -> c_int,
+    pub exchange: unsafe extern "C" fn(start: *mut *mut c_void, size: *mut usize) -> c_int,
     /// Frees for somebody who is not trusted: false instead of an end if there is nothing to free.
     pub try_free: extern "C" fn(*mut c_void) -> bool,
     /// Sets who frees what is not of this heap.
@@ -180,6 +183,23 @@ impl Process {
     pub fn exchange(&'static self) -> Option<&'static Segment> {
         self.heap()?;
         self.first.get()?.segment.as_ref()
+    }
+
+    /// Writes address and size of the exchange, and returns its memfd; -1 if the program has closed it, or if there is
+    /// no exchange, which has the size 0.
+    ///
+    /// # Safety
+    /// Both may be written to.
+    pub unsafe fn tell_exchange(&'static self, start: *mut *mut c_void, size: *mut usize) -> c_int {
+        let segment = self.exchange();
+        let (address, len) =
+            segment.map_or((null_mut(), 0), |it| (it.start().as_ptr().cast(), it.len()));
+        // SAFETY: promised by the caller.
+        unsafe {
+            start.write(address);
+            size.write(len);
+        }
+        segment.and_then(Segment::fd).unwrap_or(-1)
     }
 
     /// From now on, memory comes from this heap. A fork does not copy it if it is shared; so the process must not fork,
@@ -379,7 +399,13 @@ impl Process {
                 variable,
                 before,
                 behind,
-            } => exchange(mebibytes(variable).unwrap_or(size), before, behind),
+            } => exchange(
+                mebibytes(variable)
+                    .filter(|size| *size > before + behind + LEAST)
+                    .unwrap_or(size),
+                before,
+                behind,
+            ),
             Start::Private => private(),
         });
         // Registering may allocate, so only now that it can.

@@ -160,8 +160,8 @@ print(list(array) == list(range(1000)))
 fn the_exchange_is_as_large_as_wanted() {
     let script = "try: print(len(bytearray(200 << 20)))\nexcept MemoryError: print('refused')";
     for (size, said) in [
-        ("300", "209715200\n"),
-        ("100", "refused\n"),
+        ("560", "209715200\n"),
+        ("400", "refused\n"),
         ("nonsense", "209715200\n"),
     ] {
         let mut command = Command::new("python3");

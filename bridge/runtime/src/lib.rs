@@ -4,5 +4,6 @@
 //! Calls may be left by longjmp or an exception from a callback, so nothing on their way
 //! has anything to drop.
 
+mod memory;
 mod program;
 mod wrapper;

@@ -1,5 +1,7 @@
-//! Native threads for threads that the library made and that call back.
+//! What the library's process asks for: native threads for threads that the library made and
+//! that call back, and what only the program's heap can do.
 
+use super::heap::{free_for_guest, usable_size_for_guest};
 use super::lane::HostLane;
 use super::process::without_signals;
 use super::worker::Worker;
@@ -22,13 +24,21 @@ pub(crate) fn start(worker: &Arc<Worker>, reverse: usize) -> io::Result<()> {
             let over = || over.is_set();
             while let Some(mail) = end.wait(&lane.to_host, &lane.host_bell.0, over, nap) {
                 let Some(worker) = weak.upgrade() else { return };
-                let asks = (mail.kind, mail.index) == (Kind::Request.code(), Request::Adopt.code());
-                let number = asks.then(|| adopt(&worker)).flatten();
+                let request =
+                    Request::from_code(mail.index).filter(|_| mail.kind == Kind::Request.code());
+                let answer = match request {
+                    Some(Request::Adopt) => adopt(&worker).map(|number| number as u64),
+                    Some(Request::Free) => Some(free_for_guest(exchange, mail.target).into()),
+                    Some(Request::UsableSize) => {
+                        Some(usable_size_for_guest(exchange, mail.target) as u64)
+                    }
+                    _ => None,
+                };
                 drop(worker);
-                let kind = number.map_or(Kind::Refused, |_| Kind::Return);
+                let kind = answer.map_or(Kind::Refused, |_| Kind::Return);
                 let mail = Mail {
                     kind: kind.code(),
-                    target: number.unwrap_or(0) as u64,
+                    target: answer.unwrap_or(0),
                     ..Mail::default()
                 };
                 end.post(&lane.to_guest, &lane.guest_bell.0, &mail);

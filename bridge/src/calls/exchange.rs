@@ -32,23 +32,18 @@ impl HostExchange {
             .map_err(Clone::clone)
     }
 
-    /// The program's exchange, if there is one.
-    pub(crate) fn made() -> Option<&'static Self> {
-        EXCHANGE.get()?.as_ref().ok()
-    }
-
     fn new() -> Result<Self, String> {
         let least = HEAP + MAX_MESSAGE + (1 << 20);
-        let size = size_from("IOTDEC_EXCHANGE_SIZE", EXCHANGE_SIZE, least)?;
-        let segment = Segment::new(c"iotdec-exchange", size)
-            .map_err(|error| format!("no {size} bytes of shared memory for calls: {error}"))?;
-        let base = NonNull::new(segment.range.start as *mut u8).expect("mapped");
-        // SAFETY: so many zero bytes are mapped, and stay so.
-        let exchange = unsafe { Exchange::new(base, size) };
+        // Whoever makes the exchange does not complain.
+        size_from("IOTDEC_EXCHANGE_SIZE", EXCHANGE_SIZE, least)?;
+        let (range, file) = super::heap::exchange()?;
+        let base = NonNull::new(range.start as *mut u8).expect("mapped");
+        // SAFETY: so many bytes are mapped, and stay so; what is before the heap is zero.
+        let exchange = unsafe { Exchange::new(base, range.size as usize) };
         exchange.initialise();
         Ok(Self {
             exchange,
-            file: segment.file,
+            file,
             free: Mutex::new((0..LANES).rev().collect()),
         })
     }
@@ -88,8 +83,13 @@ impl Segment {
     pub(crate) fn guest_memory() -> Result<Self, String> {
         let least = GUEST_HEAP + MAX_MESSAGE + (1 << 20);
         let size = size_from("IOTDEC_GUEST_MEMORY", GUEST_MEMORY_SIZE, least)?;
-        Self::new(c"iotdec-guest", size)
-            .map_err(|error| format!("no {size} bytes of memory for the library: {error}"))
+        let segment = Self::new(c"iotdec-guest", size)
+            .map_err(|error| format!("no {size} bytes of memory for the library: {error}"))?;
+        GUEST_MEMORY
+            .lock()
+            .expect("nothing panics with it")
+            .push(segment.range);
+        Ok(segment)
     }
 
     fn new(name: &CStr, size: usize) -> io::Result<Self> {
@@ -122,6 +122,15 @@ impl Segment {
 pub(crate) fn release(range: Range) {
     // SAFETY: a segment's, and nobody has an address in it.
     unsafe { libc::munmap(range.start as *mut libc::c_void, range.size as usize) };
+}
+
+/// Memory of all workers that there are and were.
+static GUEST_MEMORY: Mutex<Vec<Range>> = Mutex::new(Vec::new());
+
+/// Whether an address is in memory of a worker, running or not.
+pub(crate) fn is_guest_memory(address: u64) -> bool {
+    let all = GUEST_MEMORY.lock().expect("nothing panics with it");
+    all.iter().any(|range| range.contains(address, 1))
 }
 
 /// Memory of workers that are no more, by generation. Their addresses are not used

@@ -6,6 +6,7 @@
 //!    the callbacks that come instead of an answer, and the answer.
 //! 3. [`functions`] keeps function pointers callable on both sides at one address,
 //!    [`pointers`] copies data that is not shared and looks at pointers that come back.
+//!    The program's [`heap`] in the exchange frees what either side allocated.
 //! 4. Threads of the library's that call back get native threads from [`adopt`].
 //! 5. When the worker ends, every call in it fails with an [`error`], and the next call
 //!    starts another, of the next generation.
@@ -15,6 +16,7 @@ pub mod call;
 pub mod error;
 mod exchange;
 mod functions;
+pub mod heap;
 mod lane;
 pub mod pointers;
 mod process;

@@ -156,7 +156,7 @@ impl Call {
 /// `iotdec_is_shared`
 pub fn is_shared(address: u64, size: usize) -> bool {
     let size = size as u64;
-    HostExchange::made().is_some_and(|it| it.exchange.range().contains(address, size))
+    HostExchange::get().is_ok_and(|it| it.exchange.range().contains(address, size))
         || workers()
             .iter()
             .any(|worker| !worker.is_over() && worker.shares(address, size))

@@ -4,8 +4,10 @@
 
 #[cfg(target_arch = "aarch64")]
 mod exported {
-    use iotdec_guest::calls::{Callback, Part};
+    use iotdec_guest::calls::{Callback, Part, heap};
     use std::ffi::{c_int, c_void};
+
+    iotdec_heap::malloc_family!(heap::PROCESS);
 
     /// See `iotdec_guest.h`.
     ///

@@ -2,7 +2,7 @@
 
 use super::lane::{self, GuestLane};
 use super::memory::shared;
-use super::{callback, crash, die, parts, threads};
+use super::{callback, crash, die, heap, parts, threads};
 use iotdec_wire::lane::{Kind, Loaded, Mail, Request};
 use iotdec_wire::stubs::{Full, Stubs};
 use std::cell::Cell;
@@ -40,6 +40,8 @@ pub fn serve() -> Result<(), String> {
             }),
             Some(Request::Symbol | Request::Function) => parts::symbol(mail.part, text()),
             Some(Request::Stub) => stubs.add(mail.part, mail.message as u32, mail.target),
+            Some(Request::Free) => Ok(heap::free_for_program(mail.target).into()),
+            Some(Request::UsableSize) => Ok(heap::usable_size_for_program(mail.target) as u64),
             Some(Request::Exit) => {
                 // The libraries' exit handlers run; the host waits for our end.
                 std::process::exit(0)
@@ -130,24 +132,30 @@ impl Natives {
     }
 }
 
-/// The lane over which threads of the libraries ask for one of their own.
+/// The lane over which threads of the libraries ask for one of their own, and the heap for
+/// what is not its.
 static REVERSE: Mutex<Option<Control>> = Mutex::new(None);
 
-/// Gets a lane for the calling thread, which is one of the library's.
-pub fn adopt() -> *mut GuestLane {
+/// Asks the host for something that takes and gives a number; none if it refuses.
+pub fn ask(request: Request, target: u64) -> Option<u64> {
     let mut reverse = REVERSE.lock().expect("no panic is survived");
     let control = reverse.get_or_insert_with(|| Control::new(shared().reverse));
     control.post(&Mail {
         kind: Kind::Request.code(),
-        index: Request::Adopt.code(),
+        index: request.code(),
+        target,
         ..Mail::default()
     });
     let mail = control.wait();
-    drop(reverse);
-    if mail.kind != Kind::Return.code() {
+    (mail.kind == Kind::Return.code()).then_some(mail.target)
+}
+
+/// Gets a lane for the calling thread, which is one of the library's.
+pub fn adopt() -> *mut GuestLane {
+    let Some(number) = ask(Request::Adopt, 0) else {
         die("a thread of the library's calls back, and the program has no lane for it");
-    }
-    RELEASE.with(|release| release.0.set(GuestLane::attach(mail.target as usize)));
+    };
+    RELEASE.with(|release| release.0.set(GuestLane::attach(number as usize)));
     lane::current()
 }
 

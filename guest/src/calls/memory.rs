@@ -1,5 +1,6 @@
 //! The memory that is shared with the host, at the addresses that the host has it.
 
+use super::heap;
 use crate::args::Args;
 use iotdec_wire::exchange::{Exchange, GUEST_HEAP, HEAP, MAX_MESSAGE, Range};
 use std::ptr::NonNull;
@@ -47,7 +48,10 @@ pub fn map(args: &Args) -> Result<(), String> {
     if place.size < (HEAP + MAX_MESSAGE) as u64 {
         return Err(format!("an exchange of {} bytes is too small", place.size));
     }
-    let base = map_at(place, number("exchange-fd")? as libc::c_int);
+    let fd = number("exchange-fd")? as libc::c_int;
+    let base = map_at(place, fd);
+    // SAFETY: the host gave the descriptor for this purpose alone.
+    unsafe { libc::close(fd) };
     // SAFETY: so many bytes of the host's file are mapped, for good.
     let exchange = unsafe { Exchange::new(base, place.size as usize) };
     if !exchange.is_known() {
@@ -60,31 +64,34 @@ pub fn map(args: &Args) -> Result<(), String> {
             memory.size
         ));
     }
-    map_at(memory, number("memory-fd")? as libc::c_int);
+    let fd = number("memory-fd")? as libc::c_int;
+    map_at(memory, fd);
+    // Kept, but not for programs that the library starts.
+    // SAFETY: the host gave the descriptor to us.
+    unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
     let shared = Shared {
         exchange,
         memory,
         control: number("control")? as usize,
         reverse: number("reverse")? as usize,
     };
-    SHARED.set(shared).map_err(|_| "mapped twice".to_owned())
+    SHARED.set(shared).map_err(|_| "mapped twice")?;
+    // SAFETY: just mapped; threads use what is before the heap.
+    unsafe { heap::take_over(memory, fd) }
 }
 
-/// Maps a file where it must be, or exits. The descriptor is closed.
+/// Maps a file where it must be, or exits.
 fn map_at(range: Range, fd: libc::c_int) -> NonNull<u8> {
-    // SAFETY: without MAP_FIXED, no existing memory changes; the host gave the
-    // descriptor for this purpose alone.
+    // SAFETY: without MAP_FIXED, no existing memory changes.
     let start = unsafe {
-        let start = libc::mmap(
+        libc::mmap(
             range.start as *mut libc::c_void,
             range.size as usize,
             libc::PROT_READ | libc::PROT_WRITE,
             libc::MAP_SHARED | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE,
             fd,
             0,
-        );
-        libc::close(fd);
-        start
+        )
     };
     // QEMU 7.2 takes the flag for a wish.
     if start as u64 != range.start {

@@ -6,7 +6,8 @@
 //! 2. Each lane is served by a thread of its own ([`threads`]), whose loop and nesting are
 //!    in [`lane`]; [`switch`] lets it abandon frames of the library.
 //! 3. Generated code calls back through [`callback`], on any thread.
-//! 4. What the library breaks ends the process; [`crash`] leaves a note where.
+//! 4. All memory of the process is in guest memory ([`heap`]).
+//! 5. What the library breaks ends the process; [`crash`] leaves a note where.
 
 #[cfg(target_arch = "aarch64")]
 mod callback;
@@ -14,6 +15,8 @@ mod callback;
 mod control;
 #[cfg(target_arch = "aarch64")]
 mod crash;
+#[cfg(target_arch = "aarch64")]
+pub mod heap;
 #[cfg(target_arch = "aarch64")]
 mod lane;
 #[cfg(target_arch = "aarch64")]

@@ -1,0 +1,113 @@
+//! The program's heap in the exchange, and what becomes of pointers that are freed on the
+//! side that did not allocate them.
+
+use super::exchange::{HostExchange, is_guest_memory};
+use super::process::workers;
+use super::worker::{Worker, is_forked};
+use iotdec_heap::process::{Foreign, Interface, Process, Start, preloaded};
+use iotdec_wire::exchange::{EXCHANGE_SIZE, HEAP, MAX_MESSAGE, Range};
+use iotdec_wire::lane::Request;
+use std::ffi::c_void;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::ptr::null_mut;
+use std::sync::{Arc, OnceLock};
+
+/// Where nothing is preloaded.
+static PROCESS: Process = Process::new(
+    Start::Exchange {
+        size: EXCHANGE_SIZE,
+        variable: c"IOTDEC_EXCHANGE_SIZE",
+        before: HEAP,
+        behind: MAX_MESSAGE,
+    },
+    "libiotdec.so",
+);
+static OWN: Interface = iotdec_heap::interface!(PROCESS);
+
+/// What the program frees and this side did not allocate.
+static FOREIGN: Foreign = Foreign {
+    free: free_in_guest,
+    usable_size: usable_size_in_guest,
+};
+
+/// The heap in the exchange: libiotdec-malloc.so's, if the program was started with it.
+pub fn heap() -> &'static Interface {
+    static HEAP: OnceLock<&Interface> = OnceLock::new();
+    HEAP.get_or_init(|| {
+        let heap = preloaded().unwrap_or(&OWN);
+        (heap.set_foreign)(&FOREIGN);
+        heap
+    })
+}
+
+/// The exchange that the heap is in, and its file.
+pub(super) fn exchange() -> Result<(Range, OwnedFd), String> {
+    let (mut start, mut size) = (null_mut(), 0);
+    // SAFETY: two variables of ours.
+    let fd = unsafe { (heap().exchange)(&mut start, &mut size) };
+    if size == 0 {
+        return Err("the system gives no shared memory for calls".to_owned());
+    }
+    if fd < 0 {
+        return Err(
+            "the program has closed the descriptor of its shared memory (a memfd named \
+                    iotdec-exchange), which workers are to be given"
+                .to_owned(),
+        );
+    }
+    // SAFETY: the heap's, open and the right one a moment ago.
+    let file = unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned();
+    let file = file.map_err(|error| format!("a descriptor for shared memory: {error}"))?;
+    let range = Range {
+        start: start as u64,
+        size: size as u64,
+    };
+    Ok((range, file))
+}
+
+/// Frees memory of the program's for a library, which may be wrong; whether it was allocated.
+pub(super) fn free_for_guest(exchange: &HostExchange, address: u64) -> bool {
+    exchange.exchange.heap().contains(address, 1) && (heap().try_free)(address as *mut c_void)
+}
+
+/// How many bytes an allocation of the program's has, for a library.
+pub(super) fn usable_size_for_guest(exchange: &HostExchange, address: u64) -> usize {
+    if !exchange.exchange.heap().contains(address, 1) {
+        return 0;
+    }
+    // SAFETY: in this heap, which answers for any pointer.
+    unsafe { (heap().usable_size)(address as *mut c_void) }
+}
+
+/// The worker that has an address in its memory.
+fn worker_of(address: u64) -> Option<Arc<Worker>> {
+    let all = workers();
+    all.into_iter()
+        .find(|worker| worker.memory.contains(address, 1))
+}
+
+unsafe extern "C" fn free_in_guest(pointer: *mut c_void) -> bool {
+    let address = pointer as u64;
+    if !is_guest_memory(address) {
+        return false;
+    }
+    // What has ended is free; and a child does not own what its parent's worker has.
+    let Some(worker) = worker_of(address).filter(|worker| !is_forked() && !worker.is_over()) else {
+        return true;
+    };
+    // If the worker ends meanwhile, that is free too.
+    let freed = worker.ask_number(Request::Free, 0, address, 0);
+    freed.map_or(true, |freed| freed != 0)
+}
+
+unsafe extern "C" fn usable_size_in_guest(pointer: *mut c_void) -> usize {
+    let address = pointer as u64;
+    let Some(worker) = worker_of(address).filter(|worker| !is_forked() && !worker.is_over()) else {
+        return 0;
+    };
+    let size = worker
+        .ask_number(Request::UsableSize, 0, address, 0)
+        .unwrap_or(0);
+    // No more than there is.
+    size.min(worker.memory.end() - address) as usize
+}

@@ -1,0 +1,68 @@
+//! The heap of the whole process, libraries included: in guest memory, so that the program
+//! can follow every pointer it gets.
+//!
+//! Until `main` knows where that is, memory comes from a private heap; what was allocated
+//! there is freed there. Memory of the program's that a library frees is the host's to free.
+
+use super::control;
+use super::memory::shared;
+use iotdec_heap::process::{Foreign, Process, Start};
+use iotdec_heap::{Backing, File, Heap};
+use iotdec_wire::exchange::{GUEST_HEAP, MAX_MESSAGE, Range};
+use iotdec_wire::lane::Request;
+use std::ffi::c_void;
+use std::ptr::NonNull;
+
+/// malloc and its family are made of this in the program iotdec-calls.
+pub static PROCESS: Process = Process::new(Start::Private, "iotdec-calls");
+
+static FOREIGN: Foreign = Foreign {
+    free: free_in_program,
+    usable_size: usable_size_in_program,
+};
+
+/// From now on, memory comes from guest memory.
+///
+/// # Safety
+/// The range is mapped from the start of the file behind `fd`, which stays open; nobody
+/// else uses it from [`GUEST_HEAP`] on.
+pub unsafe fn take_over(memory: Range, fd: libc::c_int) -> Result<(), String> {
+    let base = NonNull::new(memory.start as *mut u8).ok_or("guest memory at 0")?;
+    let size = memory.size as usize - GUEST_HEAP - MAX_MESSAGE;
+    let file = File::new(fd, base).map_err(|error| error.to_string())?;
+    // SAFETY: the caller's promise; GUEST_HEAP is less than the range's size.
+    let heap = unsafe { Heap::new(base.add(GUEST_HEAP), size, Backing::File(file)) };
+    PROCESS.take_over(heap.map_err(|error| error.to_string())?);
+    PROCESS.set_foreign(&FOREIGN);
+    Ok(())
+}
+
+/// Whether memory at this address is the program's.
+fn is_programs(pointer: *mut c_void) -> bool {
+    shared().exchange.heap().contains(pointer as u64, 1)
+}
+
+unsafe extern "C" fn free_in_program(pointer: *mut c_void) -> bool {
+    is_programs(pointer) && control::ask(Request::Free, pointer as u64) == Some(1)
+}
+
+unsafe extern "C" fn usable_size_in_program(pointer: *mut c_void) -> usize {
+    if !is_programs(pointer) {
+        return 0;
+    }
+    control::ask(Request::UsableSize, pointer as u64).unwrap_or(0) as usize
+}
+
+/// Frees memory of this process for the program; whether it was allocated.
+pub fn free_for_program(address: u64) -> bool {
+    PROCESS.try_free(address as *mut c_void).is_ok()
+}
+
+/// How many bytes an allocation of this process has, for the program.
+pub fn usable_size_for_program(address: u64) -> usize {
+    if is_programs(address as *mut c_void) {
+        return 0;
+    }
+    // SAFETY: not the program's, so one of this process's heaps answers, for any pointer.
+    unsafe { PROCESS.usable_size(address as *mut c_void) }
+}
