@@ -98,7 +98,7 @@ impl<'a> Abi<'a> {
         };
         let (Type::Pointer(to_guest), Type::Pointer(to_host)) = (guest, host) else {
             comparison.verdict = self.bytes(guest, host, at);
-            self.behind(guest, host, at, seen, &mut comparison.behind);
+            self.behind(guest, host, at, seen, &mut comparison);
             return comparison;
         };
         let (guest, host) = (&to_guest.kind, &to_host.kind);
@@ -118,7 +118,7 @@ impl<'a> Abi<'a> {
             return comparison;
         }
         comparison.verdict = self.bytes(guest, host, at);
-        self.behind(guest, host, at, seen, &mut comparison.behind);
+        self.behind(guest, host, at, seen, &mut comparison);
         comparison
     }
 
@@ -293,14 +293,7 @@ impl<'a> Abi<'a> {
     }
 
     /// Collects what cannot be used behind pointers that are in memory.
-    fn behind(
-        &self,
-        guest: &Type,
-        host: &Type,
-        at: &At,
-        seen: &mut Seen,
-        found: &mut Vec<Refusal>,
-    ) {
+    fn behind(&self, guest: &Type, host: &Type, at: &At, seen: &mut Seen, found: &mut Comparison) {
         match (guest, host) {
             (Type::Array { element: a, .. }, Type::Array { element: b, .. }) => {
                 self.behind(&a.kind, &b.kind, at, seen, found);
@@ -316,23 +309,28 @@ impl<'a> Abi<'a> {
             (Type::Pointer(a), Type::Pointer(b)) => {
                 let (guest, host) = (&a.kind, &b.kind);
                 if let (Type::Function(a), Type::Function(b)) = (guest, host) {
-                    found.extend(self.pointed_function(a, b, at, seen));
+                    let refusal = self.pointed_function(a, b, at, seen);
+                    found.behind.extend(refusal);
                     return;
                 }
-                let verdict = match self.opaque(guest, host, at) {
-                    Some(verdict) => verdict,
-                    None => self.bytes(guest, host, at),
-                };
-                match verdict {
-                    Verdict::Identical => self.behind(guest, host, at, seen, found),
-                    Verdict::Refused(refusal) => found.push(refusal),
-                    Verdict::Repacked(changes) => found.push(at.refusal(format_args!(
+                if let Some(verdict) = self.opaque(guest, host, at) {
+                    if let Verdict::Refused(refusal) = verdict {
+                        found.behind.push(refusal);
+                    }
+                    return;
+                }
+                let refusal = match self.bytes(guest, host, at) {
+                    Verdict::Identical => return self.behind(guest, host, at, seen, found),
+                    Verdict::Refused(refusal) => refusal,
+                    Verdict::Repacked(changes) => at.refusal(format_args!(
                         "points to {}, which is laid out differently ({}: {})",
                         self.guest.describe(guest),
                         changes[0].what,
                         changes[0].difference
-                    ))),
-                }
+                    )),
+                };
+                found.misread.push(refusal.clone());
+                found.behind.push(refusal);
             }
             _ => {}
         }

@@ -218,3 +218,21 @@ fn the_checks_can_fail() {
     });
     assert!(disagrees.is_err());
 }
+
+/// What pointers in memory lead to is told apart: what is read there and wrongly, and what
+/// only cannot be called.
+#[test]
+fn what_would_be_misread() {
+    let of = |header: &str, record: &str| {
+        // A name for it, so that it is read.
+        let mut source = source(header, &[]);
+        let _ = writeln!(source.text, "typedef struct {record} its_name;");
+        let [guest, host] = read(&source);
+        let comparison = Abi::new(&guest, &host).record(record);
+        assert_eq!(comparison.verdict, Verdict::Identical, "{record}");
+        (comparison.behind.len(), comparison.misread.len())
+    };
+    assert_eq!(of("records.h", "points_to_host_packed"), (1, 1));
+    assert_eq!(of("functions.h", "points_to_methods"), (1, 0));
+    assert_eq!(of("functions.h", "methods"), (0, 0));
+}

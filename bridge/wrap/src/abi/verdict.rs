@@ -44,6 +44,9 @@ pub struct Comparison {
     /// What the pointers in it lead to and cannot be used on the other side: types that
     /// are laid out differently, too, since nobody converts behind pointers in memory.
     pub behind: Vec<Refusal>,
+    /// Those of them that the other side would read all the same, and wrongly: records and
+    /// numbers of another form. What is not among them is an address that it cannot use.
+    pub misread: Vec<Refusal>,
     /// What means the same, and yet is to be known.
     pub notes: BTreeSet<String>,
 }

@@ -147,8 +147,13 @@ impl Decider<'_> {
         {
             return Ok(());
         }
-        match self.abi.value(guest, host, &Place::default()).verdict {
-            Verdict::Identical => Ok(()),
+        let comparison = self.abi.value(guest, host, &Place::default());
+        match comparison.verdict {
+            // What pointers lead to is read where it is, too.
+            Verdict::Identical => match comparison.misread.into_iter().next() {
+                Some(refusal) => Err(refusal.reason),
+                None => Ok(()),
+            },
             Verdict::Repacked(changes) => {
                 let Change {
                     what, difference, ..
