@@ -1,13 +1,13 @@
 //! Calls of aarch64 libraries by native programs, and back.
 //!
-//! 1. Generated code begins a [`call`] of a [`wrapper`]. That finds the [`worker`], started
-//!    by [`process`] if there is none, and the calling thread's [`lane`].
-//! 2. The message lies in the [`exchange`]; the lane takes its address to the guest, serves
+//! 1. Generated code begins a [`call`] of a [`wrapper`]. That finds the `worker`, started
+//!    by `process` if there is none, and the calling thread's `lane`.
+//! 2. The message lies in the `exchange`; the lane takes its address to the guest, serves
 //!    the callbacks that come instead of an answer, and the answer.
-//! 3. [`functions`] keeps function pointers callable on both sides at one address,
+//! 3. `functions` keeps function pointers callable on both sides at one address,
 //!    [`pointers`] copies data that is not shared and looks at pointers that come back.
 //!    The program's [`heap`] in the exchange frees what either side allocated.
-//! 4. Threads of the library's that call back get native threads from [`adopt`].
+//! 4. Threads of the library's that call back get native threads from `adopt`.
 //! 5. When the worker ends, every call in it fails with an [`error`], and the next call
 //!    starts another, of the next generation.
 

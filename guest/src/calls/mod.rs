@@ -1,13 +1,13 @@
 //! Calls libraries on behalf of a program, and the program on behalf of the libraries.
 //!
-//! 1. [`main`] maps the two segments where the host has them ([`memory`]), and serves the
-//!    *control lane*: [`control`] opens lanes, loads wrappers' [`parts`], finds symbols,
+//! 1. [`main`] maps the two segments where the host has them (`memory`), and serves the
+//!    *control lane*: `control` opens lanes, loads wrappers' `parts`, finds symbols,
 //!    makes native functions callable.
-//! 2. Each lane is served by a thread of its own ([`threads`]), whose loop and nesting are
-//!    in [`lane`]; [`switch`] lets it abandon frames of the library.
-//! 3. Generated code calls back through [`callback`], on any thread.
-//! 4. All memory of the process is in guest memory ([`heap`]).
-//! 5. What the library breaks ends the process; [`crash`] leaves a note where.
+//! 2. Each lane is served by a thread of its own (`threads`), whose loop and nesting are
+//!    in `lane`; `switch` lets it abandon frames of the library.
+//! 3. Generated code calls back through `callback`, on any thread.
+//! 4. All memory of the process is in guest memory (`heap`).
+//! 5. What the library breaks ends the process; `crash` leaves a note where.
 
 #[cfg(target_arch = "aarch64")]
 mod callback;
