@@ -27,6 +27,8 @@ int with_handlers(struct handlers *h);
 int precise(long double x);
 void prints(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void configures(int what, ...);
+void prints_list(const char *format, va_list list) __attribute__((format(printf, 1, 0)));
+void takes_list(const char *format, va_list list);
 int not_exported(void);
 static inline int in_the_header(void) { return 1; }
 extern const char *version;
@@ -61,6 +63,8 @@ fn made_up() -> AbiReport {
         "precise",
         "prints",
         "configures",
+        "prints_list",
+        "takes_list",
         "undeclared",
     ] {
         exports.functions.insert(name.into(), None);
@@ -75,6 +79,7 @@ fn made_up() -> AbiReport {
     let constants = constants.unwrap_or_else(|error| panic!("{error}"));
     let outcomes: BTreeMap<String, Option<String>> = [
         ("plain", None),
+        ("prints_list", None),
         ("of_file", Some("a FILE stays where it is")),
         ("other_file", Some("a FILE stays where it is")),
     ]
@@ -107,6 +112,8 @@ fn what_is_in_it() {
         ("precise", Outcome::Refused),
         ("prints", Outcome::Identical),
         ("configures", Outcome::Identical),
+        ("prints_list", Outcome::Identical),
+        ("takes_list", Outcome::Refused),
     ] {
         assert_eq!(function(name).finding.verdict, verdict, "{name}");
     }
@@ -137,6 +144,7 @@ fn what_is_in_it() {
     let notes = |name: &str| function(name).finding.notes.join(" ");
     assert!(notes("configures").contains("no attribute names a format"));
     assert!(!notes("prints").contains("format"));
+    assert!(notes("prints_list").contains("as the format says"));
     assert_eq!(
         (plain.wrapped, function("of_file").wrapped),
         (Some(true), Some(false))
@@ -194,14 +202,14 @@ fn what_is_in_it() {
 fn for_people() {
     let text = made_up().markdown();
     for line in [
-        "| functions exported and declared | 8 |",
-        "| with types that cannot cross | 3 |",
-        "| wrapped | 1 |",
+        "| functions exported and declared | 10 |",
+        "| with types that cannot cross | 4 |",
+        "| wrapped | 2 |",
         "| struct _IO_FILE, a stream of the C library that opened it |  | `of_file`, `other_file` |",
         "| a FILE stays where it is | `of_file`, `other_file` |",
         "| `struct point` | library.h:9 | identical | 16, 8: HFA: 2 v registers of 8 bytes | 16, 8: SSE, SSE |",
         "| `LIB_DIRECTORY` | 16384 | 65536 | library.h:7 | its own |",
-        "* library.h: `not_exported` (20)",
+        "* library.h: `not_exported` (22)",
         "* other.h: one function, and the library exports none of it",
         "| `int of_file(FILE *file)` | library.h:14 | **refused** | **no** |",
         "| `void prints(const char *format, ...)` | library.h:18 | identical | |",

@@ -5,7 +5,7 @@ use super::{
     Passing, Reason, Shape, TypeEntry, VariableEntry, reach,
 };
 use crate::abi::{Abi, Call, Comparison, Refusal, Verdict, passing};
-use crate::model::{Function, Header, Place, Signature, Type, Value};
+use crate::model::{Function, Header, Parameter, Place, Signature, Type, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Makes the report.
@@ -99,11 +99,19 @@ fn finding(values: &[&Comparison], further: Option<&Refusal>) -> Finding {
 
 fn function_entry(facts: Facts, abi: &Abi, name: &str, function: &Function) -> FunctionEntry {
     let call: Call = abi.function(name).expect("the guest declares it");
-    let values: Vec<_> = std::iter::once(&call.result)
-        .chain(&call.parameters)
-        .collect();
-    let mut finding = finding(&values, call.refused.as_ref());
     let signature = &function.signature;
+    let outcome = facts.outcomes.and_then(|outcomes| outcomes.get(name));
+    // Of what is wrapped, the format says what is in the list.
+    let is_formatted =
+        |parameter: &&Parameter| outcome == Some(&None) && parameter.value.kind == Type::VaList;
+    let pairs = signature.parameters.iter().zip(&call.parameters);
+    let taken = pairs.filter(|(parameter, _)| !is_formatted(parameter));
+    let values = std::iter::once(&call.result).chain(taken.map(|(_, comparison)| comparison));
+    let mut finding = finding(&values.collect::<Vec<_>>(), call.refused.as_ref());
+    if signature.parameters.iter().any(|p| is_formatted(&p)) {
+        let note = "what its va_list holds crosses as the format says";
+        finding.notes.push(note.into());
+    }
     if signature.variadic && !function.has_printf_format() {
         let note = "it takes more than it declares, and no attribute names a format";
         finding.notes.push(note.into());
@@ -120,7 +128,6 @@ fn function_entry(facts: Facts, abi: &Abi, name: &str, function: &Function) -> F
             None => "nothing".into(),
         },
     });
-    let outcome = facts.outcomes.and_then(|outcomes| outcomes.get(name));
     FunctionEntry {
         name: name.to_owned(),
         prototype: prototype(name, signature),
