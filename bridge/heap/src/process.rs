@@ -4,7 +4,7 @@
 //! guest, which is told only in `main` what it shares) in private memory. The guest's second heap takes over as soon as
 //! it is there; what the first gave out is still freed to it.
 
-use crate::{Backing, Fault, Heap, Segment, os};
+use crate::{Backing, Fault, File, Heap, Segment, os};
 use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_int, c_void};
 use core::mem::MaybeUninit;
@@ -485,9 +485,14 @@ fn exchange(size: usize, before: usize, behind: usize) -> Option<Area> {
         .find_map(Result::ok)?;
     // SAFETY: `before` is less than the length.
     let start = unsafe { segment.start().add(before) };
+    // Elsewhere, the kernel may be an emulator.
+    let backing = if cfg!(target_arch = "x86_64") {
+        Backing::Shared
+    } else {
+        Backing::File(File::new(segment.fd()?, segment.start()).ok()?)
+    };
     // SAFETY: the segment is new, and kept beside the heap; whoever uses its ends leaves the heap alone.
-    let heap =
-        unsafe { Heap::new(start, segment.len() - before - behind, Backing::Shared) }.ok()?;
+    let heap = unsafe { Heap::new(start, segment.len() - before - behind, backing) }.ok()?;
     Some(Area {
         heap,
         segment: Some(segment),
