@@ -6,7 +6,7 @@ use iotdec_tests::exclusive;
 use iotdec_tests::wrapped::recipe::{Recipe, Test, recipes};
 use iotdec_tests::wrapped::run::{Outcome, With, run};
 use iotdec_tests::wrapped::table::{self, Line};
-use iotdec_tests::wrapped::{Material, broken, material, programs};
+use iotdec_tests::wrapped::{Material, broken, material, programs, wrapper};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -119,5 +119,68 @@ fn upstreams_tests_fail_with_libraries_that_do_nothing() {
     assert!(
         failures.is_empty(),
         "passed with a library that does nothing: {failures}"
+    );
+}
+
+/// The same programs do with the arm64 libraries what they do with the native ones: those
+/// tests that are known to pass still do. With IOTDEC_FULL=1 all libraries are wrapped, and
+/// the other tests are tried as well, for the table.
+#[test]
+fn upstreams_tests_pass_with_the_wrappers() {
+    let _turn = exclusive();
+    let material = material();
+    let mut failures = String::new();
+    let mut lines = Vec::new();
+    for mut chosen in chosen(&material) {
+        let wrapped = chosen.recipe.wrapped.clone();
+        if !is_full() {
+            chosen.tests.retain(|test| wrapped.contains(&test.name));
+            if chosen.tests.is_empty() {
+                continue;
+            }
+        }
+        let Chosen {
+            recipe,
+            tests,
+            programs,
+            ..
+        } = &chosen;
+        let mut line = Line::new(recipe);
+        match wrapper::make(recipe, &material, &made().join("wrappers")) {
+            Ok(report) => {
+                line.wrapped(&report);
+                let with = wrapper::with(recipe, &report, &material);
+                let outcomes = run(recipe, tests, programs, &material, &with);
+                line.add(&outcomes);
+                println!(
+                    "{}: {} of {}",
+                    recipe.name,
+                    line.passed.len(),
+                    outcomes.len()
+                );
+                let must = outcomes
+                    .into_iter()
+                    .filter(|outcome| wrapped.contains(&outcome.test));
+                let must: Vec<_> = must.collect();
+                failures.extend(wrong(&recipe.name, &must, true));
+            }
+            Err(error) => {
+                failures += &format!("{}: {error}\n", recipe.name);
+                line.error = Some(error);
+            }
+        }
+        lines.push(line);
+        // After each: a run of everything takes long.
+        table::write(&lines, &made().join("wrapped"));
+    }
+    println!("{}", table::markdown(&lines));
+    assert!(failures.is_empty(), "{failures}");
+    let (functions, wrapped) = lines.iter().fold((0, 0), |sum, line| {
+        let number = |number: Option<usize>| number.unwrap_or_default();
+        (sum.0 + number(line.functions), sum.1 + number(line.wrapped))
+    });
+    assert!(
+        wrapped * 100 >= functions * 92,
+        "wrapped {wrapped} of {functions}"
     );
 }

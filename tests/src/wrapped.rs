@@ -9,6 +9,7 @@ pub mod programs;
 pub mod recipe;
 pub mod run;
 pub mod table;
+pub mod wrapper;
 
 use crate::environment::root;
 use crate::fetch;

@@ -1,6 +1,7 @@
 //! What is tested of a library and how, as `tests/wrapped/*.toml` say it. README.md
 //! beside them explains the keys.
 
+use super::Material;
 use crate::environment::root;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -15,7 +16,7 @@ pub struct Recipe {
     pub name: String,
     /// The SONAME; a line of setup/sysroot-libraries.txt begins with it.
     pub library: String,
-    /// The headers that are wrapped, below the directory of headers.
+    /// The headers that are wrapped, below the directory of headers; `*` as in tests.
     pub headers: Vec<String>,
     /// Options that every program is compiled with. `$SRC` is the upstream's source,
     /// `$INC` the directory of headers, `$TO` that of the programs.
@@ -24,6 +25,9 @@ pub struct Recipe {
     /// Files that the upstream's configure would have made; found by `#include`.
     #[serde(default)]
     pub files: BTreeMap<String, String>,
+    /// Tests that pass with the wrapper, as they must from then on.
+    #[serde(default)]
+    pub wrapped: Vec<String>,
     /// Programs that tests use besides their own.
     #[serde(default, rename = "program")]
     pub programs: Vec<Program>,
@@ -166,8 +170,38 @@ impl Recipe {
 
     /// What wrapping it takes besides the header.
     pub fn wrap_toml(&self) -> PathBuf {
-        let directory = root().join("examples/libraries");
+        let directory = root().join("examples/library-bridge");
         directory.join(&self.name).with_extension("toml")
+    }
+
+    /// The headers that are wrapped.
+    pub fn header_files(&self, material: &Material) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        for header in &self.headers {
+            let Some((before, end)) = header.split_once('*') else {
+                found.push(material.headers.join(header));
+                continue;
+            };
+            let (directory, begin) = before.rsplit_once('/').unwrap_or(("", before));
+            let directory = material.headers.join(directory);
+            let names = files(&directory, begin, end);
+            found.extend(
+                names
+                    .iter()
+                    .map(|name| directory.join(format!("{begin}{name}{end}"))),
+            );
+        }
+        found
+    }
+
+    /// Where those find others: where programs find them too.
+    pub fn include_directories(&self, material: &Material) -> Vec<PathBuf> {
+        let own = self
+            .options
+            .iter()
+            .filter_map(|option| option.strip_prefix("-I$INC/"));
+        let own = own.map(|directory| material.headers.join(directory));
+        own.chain([material.headers.clone()]).collect()
     }
 
     /// Fills in names, and replaces each test of many files by a test of each.
@@ -203,6 +237,10 @@ impl Recipe {
             }
         }
         self.tests = tests;
+        for name in &self.wrapped {
+            let is_known = self.tests.iter().any(|test| test.name == *name);
+            assert!(is_known, "{}: wrapped: there is no test {name}", self.name);
+        }
     }
 
     /// Every program of it, those of tests included.

@@ -2,6 +2,7 @@
 
 use super::recipe::Recipe;
 use super::run::Outcome;
+use iotdec_wrap::wrap::Report;
 use serde::Serialize;
 use std::path::Path;
 
@@ -50,6 +51,16 @@ impl Line {
             unrunnable: recipe.unrunnable.clone().into_iter().collect(),
             error: None,
         }
+    }
+
+    /// Adds what became of the functions.
+    pub fn wrapped(&mut self, report: &Report) {
+        self.functions = Some(report.functions);
+        self.wrapped = Some(report.wrapped);
+        let refused = report.refused.iter();
+        self.refused = refused
+            .map(|one| (one.name.clone(), one.why.clone()))
+            .collect();
     }
 
     /// Adds what the tests said.
