@@ -17,13 +17,13 @@ const ALIGN: usize = 16;
 /// The least that an exchange has for its heap.
 const LEAST: usize = 1 << 20;
 
-/// The size of a private first heap.
+/// The size of a private first heap; less if the system refuses.
 const PRIVATE: usize = 1 << 30;
 
 /// Where the first heap is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// In a new shared segment.
+    /// In a new shared segment; in private memory if the system gives none.
     Exchange {
         /// Bytes of the segment; if the system refuses (`ulimit -v`), half of it, a quarter, and so on.
         size: usize,
@@ -405,7 +405,9 @@ impl Process {
                     .unwrap_or(size),
                 before,
                 behind,
-            ),
+            )
+            // The program runs all the same; what calls libraries says what is missing.
+            .or_else(private),
             Start::Private => private(),
         });
         // Registering may allocate, so only now that it can.
@@ -501,9 +503,12 @@ fn exchange(size: usize, before: usize, behind: usize) -> Option<Area> {
 }
 
 fn private() -> Option<Area> {
-    let start = os::map_private(PRIVATE).ok()?;
+    let sizes = (0..8).map(|halvings| PRIVATE >> halvings);
+    let (start, size) = sizes
+        .map(|size| os::map_private(size).map(|start| (start, size)))
+        .find_map(Result::ok)?;
     // SAFETY: the memory is new and never unmapped.
-    let heap = unsafe { Heap::new(start, PRIVATE, Backing::Private) }.ok()?;
+    let heap = unsafe { Heap::new(start, size, Backing::Private) }.ok()?;
     Some(Area {
         heap,
         segment: None,

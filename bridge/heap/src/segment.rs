@@ -123,6 +123,10 @@ impl Drop for Segment {
 }
 
 fn memfd(name: &CStr, len: usize) -> Result<i32, i32> {
+    // A file beyond the limit (`ulimit -f`) is a signal that ends the program.
+    if limit(libc::RLIMIT_FSIZE).is_some_and(|most| most < len as u64) {
+        return Err(libc::EFBIG);
+    }
     // SAFETY: a C string and flags.
     let low =
         unsafe { libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING) };
@@ -146,15 +150,10 @@ fn memfd(name: &CStr, len: usize) -> Result<i32, i32> {
 
 /// Moves a descriptor up: shells and scripts count on the low numbers.
 fn out_of_the_way(fd: i32) -> i32 {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    // SAFETY: fills the structure.
-    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } != 0 {
+    let Some(limit) = limit(libc::RLIMIT_NOFILE) else {
         return fd;
-    }
-    let from = (limit.rlim_cur.min(1 << 16) as i32 - 64).max(3);
+    };
+    let from = (limit.min(1 << 16) as i32 - 64).max(3);
     // SAFETY: our own descriptor.
     let high = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, from) };
     if high < 0 {
@@ -162,6 +161,17 @@ fn out_of_the_way(fd: i32) -> i32 {
     }
     close(fd);
     high
+}
+
+/// The process's limit of a resource.
+fn limit(resource: libc::__rlimit_resource_t) -> Option<u64> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: fills the structure.
+    let result = unsafe { libc::getrlimit(resource, &mut limit) };
+    (result == 0).then_some(limit.rlim_cur)
 }
 
 fn close(fd: i32) {

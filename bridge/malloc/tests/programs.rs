@@ -178,6 +178,23 @@ fn the_exchange_is_as_large_as_wanted() {
 }
 
 #[test]
+fn a_program_that_may_have_no_shared_memory_runs_all_the_same() {
+    // One is limited in the size of files, the other in addresses.
+    for limit in ["ulimit -f 1000", "ulimit -v 700000"] {
+        let script = format!(
+            "{limit}; LD_PRELOAD={} exec python3 -c 'print(len([0] * 10**6))'",
+            library().display()
+        );
+        let output = run(Command::new("bash").args(["-c", &script]));
+        assert_eq!(
+            String::from_utf8_lossy(&output.stdout),
+            "1000000\n",
+            "{limit}: {output:?}"
+        );
+    }
+}
+
+#[test]
 fn sqlite() {
     let script = "create table t (a integer primary key, b text);
         with recursive n(i) as (select 1 union all select i + 1 from n where i < 50000) insert into t select i, hex(i) from n;
