@@ -20,6 +20,7 @@ extern crate std;
 
 mod class;
 mod family;
+mod fork;
 mod lock;
 mod meta;
 mod os;
@@ -27,6 +28,7 @@ pub mod process;
 mod run;
 mod segment;
 mod slab;
+mod slot;
 
 use core::ptr::NonNull;
 use meta::{Kind, Meta};

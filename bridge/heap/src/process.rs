@@ -4,12 +4,12 @@
 //! guest, which is told only in `main` what it shares) in private memory. The guest's second heap takes over as soon as
 //! it is there; what the first gave out is still freed to it.
 
+use crate::fork;
+use crate::slot::{Area, Slot};
 use crate::{Backing, Fault, File, Heap, Segment, os};
-use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_int, c_void};
-use core::mem::MaybeUninit;
 use core::ptr::{NonNull, null_mut};
-use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering::*};
+use core::sync::atomic::{AtomicI32, AtomicPtr, Ordering::*};
 
 /// What malloc promises of every address.
 const ALIGN: usize = 16;
@@ -99,73 +99,14 @@ pub fn page_size() -> usize {
     unsafe { libc::sysconf(libc::_SC_PAGESIZE) as usize }
 }
 
-/// A heap, and the segment that it is in.
-struct Area {
-    heap: Heap,
-    segment: Option<Segment>,
-    /// Between the two halves of a fork: the child's copy of the segment, or a negative error number.
-    copy: AtomicI32,
-}
-
-const EMPTY: u32 = 0;
-const BUSY: u32 = 1;
-const READY: u32 = 2;
-
-/// A place for an [`Area`] that is filled once.
-struct Slot {
-    state: AtomicU32,
-    area: UnsafeCell<MaybeUninit<Area>>,
-}
-
-// SAFETY: written once, by who changed the state from EMPTY to BUSY; read only when it is READY. (The exception is a
-// child of fork, see `after_fork_in_child`, which has one thread.)
-unsafe impl Sync for Slot {}
-
-impl Slot {
-    const fn new() -> Self {
-        Self {
-            state: AtomicU32::new(EMPTY),
-            area: UnsafeCell::new(MaybeUninit::uninit()),
-        }
-    }
-
-    #[inline]
-    fn get(&self) -> Option<&Area> {
-        // SAFETY: READY is set after the area was written, and never unset.
-        (self.state.load(Acquire) == READY).then(|| unsafe { (*self.area.get()).assume_init_ref() })
-    }
-
-    /// Fills the slot if it is empty; true if this call did.
-    fn fill(&self, make: impl FnOnce() -> Option<Area>) -> bool {
-        if let Err(state) = self.state.compare_exchange(EMPTY, BUSY, Acquire, Acquire) {
-            // Another thread makes it: soon done, and rare.
-            while state == BUSY && self.state.load(Acquire) == BUSY {
-                core::hint::spin_loop();
-            }
-            return false;
-        }
-        let Some(area) = make() else {
-            self.state.store(EMPTY, Release);
-            return false;
-        };
-        // SAFETY: BUSY keeps all others away.
-        unsafe { (*self.area.get()).write(area) };
-        self.state.store(READY, Release);
-        true
-    }
-}
-
 /// The malloc family of a process. There is one, a `static`.
 pub struct Process {
     start: Start,
     name: &'static str,
-    first: Slot,
-    second: Slot,
+    pub(crate) first: Slot,
+    pub(crate) second: Slot,
     foreign: AtomicPtr<Foreign>,
 }
-
-/// Whose heaps are to survive forks: handlers of fork have no argument.
-static REGISTERED: AtomicPtr<Process> = AtomicPtr::new(null_mut());
 
 impl Process {
     /// Makes nothing yet. `name` begins the messages about invalid pointers.
@@ -410,22 +351,9 @@ impl Process {
             .or_else(private),
             Start::Private => private(),
         });
-        // Registering may allocate, so only now that it can.
-        let this = core::ptr::from_ref(self).cast_mut();
-        if made
-            && REGISTERED
-                .compare_exchange(null_mut(), this, AcqRel, Relaxed)
-                .is_ok()
-        {
-            // As the first one registered, so that its turn is last before a fork, and first after it.
-            // SAFETY: three functions of the right type that exist as long as the process: malloc is never unloaded.
-            unsafe {
-                libc::pthread_atfork(
-                    Some(before_fork),
-                    Some(after_fork),
-                    Some(after_fork_in_child),
-                )
-            };
+        if made {
+            // Registering may allocate, so only now that it can.
+            fork::register(self);
         }
         os::set_errno(errno);
     }
@@ -451,7 +379,7 @@ impl Process {
 }
 
 /// Writes the parts to standard error as they are, for everything else might allocate, and ends the process.
-fn abort(parts: &[&[u8]]) -> ! {
+pub(crate) fn abort(parts: &[&[u8]]) -> ! {
     for part in parts {
         // SAFETY: bytes of a slice. If it fails, nobody can be told.
         unsafe { libc::write(libc::STDERR_FILENO, part.as_ptr().cast(), part.len()) };
@@ -514,55 +442,4 @@ fn private() -> Option<Area> {
         segment: None,
         copy: AtomicI32::new(-1),
     })
-}
-
-/// The areas of the registered process.
-fn registered() -> impl Iterator<Item = (&'static Slot, &'static Area)> {
-    // SAFETY: null, or a `static` from `make`.
-    let process = unsafe { REGISTERED.load(Acquire).as_ref() };
-    let slots = process
-        .into_iter()
-        .flat_map(|process| [&process.first, &process.second]);
-    slots.filter_map(|slot| Some((slot, slot.get()?)))
-}
-
-extern "C" fn before_fork() {
-    for (_, area) in registered() {
-        area.heap.lock();
-        if let Some(segment) = &area.segment {
-            let copy = segment.copy(area.heap.end_of_used() - segment.start().as_ptr() as usize);
-            area.copy
-                .store(copy.unwrap_or_else(|number| -number), Relaxed);
-        }
-    }
-}
-
-extern "C" fn after_fork() {
-    for (_, area) in registered() {
-        let copy = area.copy.swap(-1, Relaxed);
-        if copy >= 0 {
-            // SAFETY: made by `before_fork`.
-            unsafe { libc::close(copy) };
-        }
-        area.heap.unlock();
-    }
-}
-
-extern "C" fn after_fork_in_child() {
-    for (slot, area) in registered() {
-        let copy = area.copy.swap(-1, Relaxed);
-        if area.segment.is_some() {
-            // SAFETY: the child of a fork has one thread, this one, and `area` is not used in this block.
-            let area = unsafe { (*slot.area.get()).assume_init_mut() };
-            let replaced = match &mut area.segment {
-                Some(segment) if copy >= 0 => segment.replace(copy).is_ok(),
-                _ => false,
-            };
-            if !replaced {
-                // To go on would be to write into the parent's memory.
-                abort(&[b"iotdec: no memory for the heap of a forked process; it ends\n"]);
-            }
-        }
-        area.heap.unlock();
-    }
 }
