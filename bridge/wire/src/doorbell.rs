@@ -7,7 +7,7 @@
 //! one of them sees the other. Fences that belong together are marked `(D)`.
 
 use crate::futex::Futex;
-use crate::sync::{Ordering, fence};
+use crate::sync::{Ordering, full_fence};
 use core::time::Duration;
 
 /// One sleeper's flag in shared memory. At most one thread waits on a doorbell.
@@ -24,7 +24,7 @@ pub struct Doorbell {
 impl Doorbell {
     /// Wakes the waiter if it sleeps. Call it after publishing what it waits for.
     pub fn ring(&self) {
-        fence(Ordering::SeqCst); // (D)
+        full_fence(); // (D)
         // The load keeps the busy path free of a read-modify-write.
         if self.asleep.0.load(Ordering::Relaxed) != 0
             && self.asleep.0.swap(0, Ordering::Relaxed) != 0
@@ -59,7 +59,7 @@ impl Doorbell {
     /// it held when last asked; as for [`wait`](Self::wait).
     pub fn sleep(&self, timeout: Duration, mut ready: impl FnMut() -> bool) -> bool {
         self.asleep.0.store(1, Ordering::Relaxed);
-        fence(Ordering::SeqCst); // (D)
+        full_fence(); // (D)
         let already = ready();
         if !already {
             self.asleep.wait(1, timeout);

@@ -17,6 +17,7 @@
 use crate::codes::wire_enum;
 use crate::doorbell::Doorbell;
 use crate::ring::Line;
+use crate::sync::release_fence;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use core::time::Duration;
 
@@ -135,7 +136,8 @@ impl Post {
         self.errno.store(mail.errno as u32, Ordering::Relaxed);
         self.target.store(mail.target, Ordering::Relaxed);
         self.message.store(mail.message, Ordering::Relaxed);
-        self.number.store(number, Ordering::Release);
+        release_fence();
+        self.number.store(number, Ordering::Relaxed);
     }
 
     /// Whether the post of that number is there.
@@ -217,13 +219,15 @@ impl End {
         nap: impl FnMut() -> Option<Duration>,
     ) -> Option<Mail> {
         let next = self.received.wrapping_add(1);
-        for _ in 0..self.patience.spins {
+        for spin in 0..self.patience.spins {
             if post.has(next) {
                 self.patience.hit();
                 self.received = next;
                 return Some(post.read());
             }
-            relax();
+            if spin >= Patience::TIGHT {
+                relax();
+            }
         }
         if over() {
             return None;
@@ -282,9 +286,11 @@ impl Patience {
     const LONG: u32 = if cfg!(target_arch = "aarch64") {
         16384
     } else {
-        1024
+        Self::TIGHT + 1024
     };
-    const SHORT: u32 = Self::LONG / 64;
+    /// Looks before the first pause: a pause takes as long as half a call.
+    const TIGHT: u32 = 512;
+    const SHORT: u32 = Self::TIGHT / 2;
     /// Of so many misses one had a long spin.
     const PROBE: u32 = 8;
 
