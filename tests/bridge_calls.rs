@@ -126,6 +126,11 @@ fn function_pointers_keep_their_addresses() {
 }
 
 #[test]
+fn what_the_library_has_in_its_file_is_shared() {
+    run("data");
+}
+
+#[test]
 fn calls_nest_as_deep_as_promised() {
     run("nesting");
 }

@@ -16,6 +16,8 @@ static void f_call_handler(void *p) { struct m_int3 *m = p; m->result = call_han
 static void f_get_doubler(void *p) { struct m_function *m = p; m->function = (uint64_t) get_doubler(); }
 static void f_jump_inside(void *p) { struct m_int3 *m = p; m->result = jump_inside(m->a); }
 static void f_misbehave(void *p) { struct m_misbehave *m = p; m->result = misbehave(m->what, m->argument); }
+static void f_describe(void *p) { struct m_function *m = p; m->function = (uint64_t) describe(m->a); }
+static void f_count_shared(void *p) { struct m_int3 *m = p; m->result = count_shared(); }
 /* A guest part gone bad: calls back what it was not given. */
 static void f_wild(void *p)
 {
@@ -28,7 +30,8 @@ static void f_wild(void *p)
 
 static void (*const functions[])(void *) = {
     f_empty, f_add, f_so_lib_function_a, f_swap_errno, f_count_calls, f_call_back, f_nest, f_call_from_thread,
-    f_swap_handler, f_call_handler, f_get_doubler, f_jump_inside, f_misbehave, f_wild,
+    f_swap_handler, f_call_handler, f_get_doubler, f_jump_inside, f_misbehave, f_wild, f_describe,
+    f_count_shared,
 };
 
 static void serve_function(void *p, void *target)

@@ -5,7 +5,8 @@
 
 enum {
     F_empty, F_add, F_so_lib_function_a, F_swap_errno, F_count_calls, F_call_back, F_nest, F_call_from_thread,
-    F_swap_handler, F_call_handler, F_get_doubler, F_jump_inside, F_misbehave, F_wild, FUNCTIONS
+    F_swap_handler, F_call_handler, F_get_doubler, F_jump_inside, F_misbehave, F_wild, F_describe,
+    F_count_shared, FUNCTIONS
 };
 enum { SIG_function, SIGNATURES };
 #define FINGERPRINT 0x73616d706c65ull

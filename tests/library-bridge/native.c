@@ -80,6 +80,16 @@ void empty(void)
     }
 }
 
+const char *describe(int n)
+{
+    uint32_t number = F_describe;
+    const char *text = 0;
+    CALL(m_function, function, 0, m->a = n, text = iotdec_check_string(&c, result));
+    return text;
+}
+
+int *shared_counter_address(void) { return iotdec_symbol(&wrapper, "shared_counter", sizeof(int)); }
+int count_shared(void) { return call_int(F_count_shared, 0, 0); }
 int add(int a, int b) { return call_int(F_add, a, b); }
 int swap_errno(int value) { return call_int(F_swap_errno, value, 0); }
 int count_calls(void) { return call_int(F_count_calls, 0, 0); }

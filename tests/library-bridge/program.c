@@ -135,6 +135,27 @@ static void pointers(void)
     }
 }
 
+static void data(void)
+{
+    for (int round = 0; round < 3; round++) {
+        CHECK(!strcmp(describe(0), "nothing"));
+        CHECK(!strcmp(describe(1), "something"));
+        int *counter = shared_counter_address();
+        CHECK(counter && *counter == 5);
+        CHECK(count_shared() == 6 && *counter == 6);
+        *counter = 40;
+        CHECK(count_shared() == 41);
+        /* Functions lie beside constants; both stay where they are. */
+        function doubler = get_doubler();
+        CHECK(doubler(2) == 4);
+        CHECK(swap_handler(doubler) == NULL && swap_handler(NULL) == doubler);
+        CHECK(!strcmp(describe(1), "something"));
+        CHECK(iotdec_last_error(NULL) == 0);
+        CHECK(misbehave(SEGFAULT, 16) == -2);
+        iotdec_clear_error();
+    }
+}
+
 static int down(int depth) { return nest(down, depth); }
 
 static jmp_buf place;
@@ -224,12 +245,13 @@ static int crashes(int n)
     return n;
 }
 
+static volatile int is_done;
 static void *waits_for_crash(void *p)
 {
-    /* Its calls fail when the other thread's crash ends the worker. */
-    while (add(1, 1) == 2)
-        ;
+    /* Fails when the other thread's crash ends the worker. */
+    CHECK(misbehave(HANG, 0) == -2);
     CHECK(iotdec_last_error(NULL) == IOTDEC_CRASHED);
+    is_done = 1;
     return p;
 }
 
@@ -255,8 +277,11 @@ static void crashing(void)
     pthread_t thread;
     CHECK(add(1, 1) == 2);
     CHECK(!pthread_create(&thread, NULL, waits_for_crash, NULL));
-    usleep(100000);
-    CHECK(misbehave(SEGFAULT, 24) == -2);
+    /* More than once, for the thread may not be there yet. */
+    while (!is_done) {
+        usleep(50000);
+        CHECK(misbehave(SEGFAULT, 24) == -2);
+    }
     CHECK(!pthread_join(thread, NULL));
     /* A function of the library that crashed. */
     CHECK(add(1, 1) == 2);
@@ -340,7 +365,7 @@ int main(int argc, char **argv)
         void (*run)(void);
     } all[] = {
         {"calls", calls}, {"errno", errno_crosses}, {"threads", threads}, {"many-threads", many_threads},
-        {"callbacks", callbacks}, {"pointers", pointers}, {"nesting", nesting}, {"jumping", jumping},
+        {"callbacks", callbacks}, {"pointers", pointers}, {"data", data}, {"nesting", nesting}, {"jumping", jumping},
         {"library-threads", library_threads}, {"crashing", crashing}, {"hostile", hostile},
         {"scribbling", scribbling}, {"child", in_child}, {"lingering", lingering},
     };

@@ -102,6 +102,16 @@ static __attribute__((noinline)) int overflow(volatile int *p)
     return overflow(room) + room[0];
 }
 
+const char *describe(int n)
+{
+    static const char *const names[] = {"nothing", "something"};
+    return names[n > 0];
+}
+
+int shared_counter = 5;
+
+int count_shared(void) { return ++shared_counter; }
+
 int misbehave(enum misdeed what, uint64_t argument)
 {
     static int zero;

@@ -29,6 +29,13 @@ function get_doubler(void);
 /* Returns through longjmp from deep within the library. */
 int jump_inside(int value);
 
+/* A constant of the library's. */
+const char *describe(int n);
+/* A variable of the library's; the native part gives its address. */
+extern int shared_counter;
+int *shared_counter_address(void);
+int count_shared(void);
+
 /* What libraries do that are broken or hostile. */
 enum misdeed { SEGFAULT, ABORT, EXIT, FORK, CLOSE_ALL, SCRIBBLE, HANG, OVERFLOW_STACK, WILD_CALLBACK };
 int misbehave(enum misdeed, uint64_t argument);

@@ -4,6 +4,7 @@ use super::error::{Kind, Record};
 use super::exchange::is_of_ended;
 use super::lane::HostLane;
 use super::wrapper::State;
+use iotdec_wire::exchange::Range;
 use iotdec_wire::lane::Request;
 use iotdec_wire::stubs::{Full, Stubs};
 use std::collections::{HashMap, HashSet};
@@ -205,8 +206,14 @@ impl HostLane {
     }
 }
 
-fn add_stub(function: u64, entry: u64) -> Result<u64, Box<Record>> {
-    let mut place = STUBS.lock().expect("nothing panics with it");
+/// Lets stubs be where a library's constants are mapped: its functions lie among them.
+pub(crate) fn cover(range: Range) {
+    if let Ok(stubs) = host_stubs(&mut STUBS.lock().expect("nothing panics with it")) {
+        stubs.stubs.cover(range);
+    }
+}
+
+fn host_stubs(place: &mut Option<HostStubs>) -> Result<&mut HostStubs, Box<Record>> {
     if place.is_none() {
         *place = Some(HostStubs {
             stubs: Stubs::new().ok_or_else(|| no_memory(Full::System))?,
@@ -215,9 +222,12 @@ fn add_stub(function: u64, entry: u64) -> Result<u64, Box<Record>> {
             all: HashSet::new(),
         });
     }
-    let Some(stubs) = place.as_mut() else {
-        return Err(no_memory(Full::System));
-    };
+    place.as_mut().ok_or_else(|| no_memory(Full::System))
+}
+
+fn add_stub(function: u64, entry: u64) -> Result<u64, Box<Record>> {
+    let mut place = STUBS.lock().expect("nothing panics with it");
+    let stubs = host_stubs(&mut place)?;
     if let Some(native) = stubs.known.get(&(function, entry)) {
         return Ok(*native);
     }

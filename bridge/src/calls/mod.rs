@@ -17,6 +17,7 @@ pub mod error;
 mod exchange;
 mod functions;
 pub mod heap;
+mod images;
 mod lane;
 pub mod pointers;
 mod process;

@@ -4,10 +4,11 @@ use super::adopt;
 use super::error::{Kind, Record};
 use super::exchange::{HostExchange, Segment, end_memory};
 use super::functions::Functions;
+use super::images::{self, MAX_IMAGES};
 use super::wrapper::State;
 use crate::supervisor::Supervisor;
-use iotdec_wire::exchange::{Fault, MAX_MESSAGE, Range};
-use iotdec_wire::lane::{End, Kind as MailKind, Loaded, Mail, Request};
+use iotdec_wire::exchange::{Fault, Image, MAX_MESSAGE, Range};
+use iotdec_wire::lane::{End, Kind as MailKind, Lane, Loaded, Mail, Request};
 use nix::libc;
 use std::os::unix::process::ExitStatusExt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -55,6 +56,8 @@ pub(crate) struct Worker {
     pub(crate) memory: Range,
     pub(crate) functions: RwLock<Functions>,
     parts: RwLock<Vec<Option<&'static State>>>,
+    /// What the libraries have in their files and we have, too.
+    images: RwLock<Vec<Range>>,
     control: Mutex<End>,
     control_lane: usize,
     /// Lanes to give back when the process is gone.
@@ -92,6 +95,7 @@ impl Worker {
             memory: memory.range,
             functions: RwLock::default(),
             parts: RwLock::default(),
+            images: RwLock::default(),
             control: Mutex::new(control),
             control_lane,
             lanes: Mutex::new(vec![control_lane, reverse]),
@@ -162,12 +166,70 @@ impl Worker {
     pub(crate) fn shares(&self, address: u64, size: u64) -> bool {
         self.memory.contains(address, size)
             || self.exchange.exchange.range().contains(address, size)
+            || self.is_image(address, size)
+    }
+
+    #[cold]
+    fn is_image(&self, address: u64, size: u64) -> bool {
+        let images = self.images.read().expect("nothing panics with it");
+        images.iter().any(|image| image.contains(address, size))
+    }
+
+    pub(crate) fn add_image(&self, range: Range) {
+        self.images
+            .write()
+            .expect("nothing panics with it")
+            .push(range);
+    }
+
+    /// Maps what the libraries that were loaded last have in their files.
+    pub(crate) fn share_images(&self) -> Result<(), Box<Record>> {
+        let room = MAX_IMAGES * size_of::<Image>();
+        let mut end = self.control.lock().expect("nothing panics with it");
+        let lane = self.exchange.exchange.lane(self.control_lane);
+        let stack = self.exchange.exchange.host_stack(self.control_lane);
+        let mail = Mail {
+            kind: MailKind::Request.code(),
+            index: Request::Images.code(),
+            target: room as u64,
+            message: stack.start,
+            ..Mail::default()
+        };
+        let answer = self.transact(&mut end, lane, &mail)?;
+        let count = (answer.target as usize).min(MAX_IMAGES);
+        let mut images = vec![Image::default(); count];
+        // SAFETY: this lane's part of the exchange, which is larger; any bytes are valid, and
+        // the copy is what is looked at.
+        unsafe {
+            let from = stack.start as *const Image;
+            std::ptr::copy_nonoverlapping(from, images.as_mut_ptr(), count);
+        }
+        drop(end);
+        images::map(self, &images);
+        Ok(())
+    }
+
+    /// Posts a request and waits for its answer.
+    fn transact(&self, end: &mut End, lane: &Lane, mail: &Mail) -> Result<Mail, Box<Record>> {
+        end.post(&lane.to_guest, &lane.guest_bell.0, mail);
+        let start = Instant::now();
+        let nap = || REQUEST_PATIENCE.checked_sub(start.elapsed());
+        let answer = end.wait(&lane.to_host, &lane.host_bell.0, || self.is_over(), nap);
+        answer.ok_or_else(|| {
+            if !self.is_over() {
+                self.condemn(Kind::TimedOut, "the library does not get ready");
+            }
+            self.loss()
+        })
     }
 
     /// Whether a message may be at an address: wherever it is, there is room for one.
     #[inline]
     pub(crate) fn can_be_message(&self, address: u64) -> bool {
-        address.is_multiple_of(16) && self.shares(address, MAX_MESSAGE as u64)
+        let size = MAX_MESSAGE as u64;
+        address.is_multiple_of(16)
+            && (self.memory.contains(address, size)
+                || self.exchange.exchange.range().contains(address, size))
     }
 
     /// The wrapper of that number.
@@ -240,16 +302,7 @@ impl Worker {
             message: if text.is_empty() { number } else { stack.start },
             ..Mail::default()
         };
-        end.post(&lane.to_guest, &lane.guest_bell.0, &mail);
-        let start = Instant::now();
-        let nap = || REQUEST_PATIENCE.checked_sub(start.elapsed());
-        let answer = end.wait(&lane.to_host, &lane.host_bell.0, || self.is_over(), nap);
-        let Some(answer) = answer else {
-            if !self.is_over() {
-                self.condemn(Kind::TimedOut, "the library does not get ready");
-            }
-            return Err(self.loss());
-        };
+        let answer = self.transact(&mut end, lane, &mail)?;
         match MailKind::from_code(answer.kind) {
             Some(MailKind::Return) => {
                 let mut message = [0; size_of::<Loaded>()];

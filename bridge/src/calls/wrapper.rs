@@ -167,6 +167,7 @@ impl State {
             return failed("the worker numbers parts in no way");
         };
         worker.add_part(part, self)?;
+        worker.share_images()?;
         self.part.store(part, Ordering::Release);
         self.generation.store(worker.generation, Ordering::Release);
         Ok(())

@@ -33,10 +33,28 @@ pub const EXCHANGE_SIZE: usize = 2 << 30;
 
 /// Bytes of a serving thread's stack.
 pub const THREAD_STACK: usize = 8 << 20;
+/// Where in guest memory there is room for what libraries have in their files.
+pub const GUEST_DATA: usize = LANES * THREAD_STACK;
+/// Bytes of that room.
+pub const GUEST_DATA_SIZE: usize = 256 << 20;
 /// Where the library's heap begins in guest memory; it ends [`MAX_MESSAGE`] before that does.
-pub const GUEST_HEAP: usize = LANES * THREAD_STACK;
+pub const GUEST_HEAP: usize = GUEST_DATA + GUEST_DATA_SIZE;
 /// Bytes of guest memory, unless the user says otherwise.
 pub const GUEST_MEMORY_SIZE: usize = 4 << 30;
+
+/// A segment of a loaded library's file.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct Image {
+    /// Where the guest has it.
+    pub address: u64,
+    /// Bytes, whole pages.
+    pub size: u64,
+    /// Where its contents are in guest memory.
+    pub offset: u64,
+    /// 1 if the library has those very pages, 0 if they are a copy of what does not change.
+    pub is_writable: u64,
+}
 
 /// What a thread of a library did that the processor forbids. Written by the guest's
 /// signal handler, read by the host once the process has ended.

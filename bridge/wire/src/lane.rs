@@ -63,6 +63,10 @@ wire_enum! {
         /// To the guest: make the native function at `target` callable, with signature
         /// number `message` of `part`. Result: the address at which it is.
         Stub = 6,
+        /// To the guest: what there is of [`Image`](crate::exchange::Image)s since the last
+        /// time. Result: how many; they are at the message, for `target` bytes of which there
+        /// is room.
+        Images = 32,
         /// To the guest: run exit handlers and exit.
         Exit = 7,
         /// To the host: a thread of the library's calls back and has no lane yet. Result:

@@ -11,7 +11,8 @@
 //! No page is ever both writable and executable: all are mapped twice, from one memfd.
 //! Bytes are only added where none were, so nobody can be executing what changes.
 
-use alloc::collections::BTreeMap;
+use crate::exchange::Range;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::ptr::NonNull;
 
@@ -100,6 +101,10 @@ pub struct Stubs {
     /// else is there.
     pages: BTreeMap<u64, Option<u64>>,
     groups: Vec<Group>,
+    /// Where jumps are.
+    jumps: BTreeSet<u64>,
+    /// Ranges that may be covered.
+    covered: Vec<Range>,
 }
 
 // SAFETY: memory of the process, written only through `&mut self`.
@@ -148,6 +153,8 @@ impl Stubs {
                     used: 0,
                     pages: BTreeMap::new(),
                     groups: Vec::new(),
+                    jumps: BTreeSet::new(),
+                    covered: Vec::new(),
                 }),
                 None => {
                     libc::close(file);
@@ -155,6 +162,12 @@ impl Stubs {
                 }
             }
         }
+    }
+
+    /// Lets stubs be in a range, whole pages, that stays mapped and readable, and in which
+    /// nothing is executed: what is there can still be read, but for the stubs' own bytes.
+    pub fn cover(&mut self, range: Range) {
+        self.covered.push(range);
     }
 
     /// Makes the other side's function `target` callable through `entry`: at its own
@@ -173,6 +186,7 @@ impl Stubs {
             return Ok(body.0);
         };
         self.write(offset, &code::jump(target, body.0));
+        self.jumps.insert(target);
         flush(target, code::JUMP);
         Ok(target)
     }
@@ -191,20 +205,22 @@ impl Stubs {
         let offset = match known {
             Some(offset) => offset,
             None => {
-                let mapped = self
-                    .map(page, PAGE)
-                    .ok()
-                    .filter(|(start, _)| *start == page);
-                let offset = mapped.map(|(_, offset)| offset);
+                let is_covered = self.covered.iter().any(|range| range.contains(page, PAGE));
+                let mapped = if is_covered {
+                    self.map_over(page)
+                } else {
+                    self.map(page, PAGE)
+                };
+                let offset = mapped.ok().map(|(_, offset)| offset);
                 self.pages.insert(page, offset);
                 offset
             }
         }? + within;
-        // SAFETY: inside the file, which is mapped.
-        let there = unsafe {
-            core::slice::from_raw_parts(self.writable.as_ptr().add(offset as usize), code::JUMP)
-        };
-        there.iter().all(|byte| *byte == 0).then_some(offset)
+        let size = code::JUMP as u64;
+        let mut near = self
+            .jumps
+            .range(target.saturating_sub(size - 1)..target + size);
+        near.next().is_none().then_some(offset)
     }
 
     /// Writes a body, near an address if one is given.
@@ -289,6 +305,33 @@ impl Stubs {
         }
         self.used += size;
         Ok((mapped as u64, offset))
+    }
+
+    /// Maps the next page of the file over one of a covered range, with the same contents.
+    fn map_over(&mut self, page: u64) -> Result<(u64, u64), Full> {
+        let offset = self.used;
+        if offset + PAGE > PAGES * PAGE {
+            return Err(Full::Pages);
+        }
+        // SAFETY: `cover` was told of a range that is mapped and readable, so the page is;
+        // it is replaced by one with the same contents.
+        let mapped = unsafe {
+            let copy = self.writable.as_ptr().add(offset as usize);
+            core::ptr::copy_nonoverlapping(page as *const u8, copy, PAGE as usize);
+            libc::mmap(
+                page as *mut libc::c_void,
+                PAGE as usize,
+                libc::PROT_READ | libc::PROT_EXEC,
+                libc::MAP_SHARED | libc::MAP_FIXED,
+                self.file,
+                offset as libc::off_t,
+            )
+        };
+        if mapped == libc::MAP_FAILED {
+            return Err(Full::System);
+        }
+        self.used += PAGE;
+        Ok((page, offset))
     }
 
     fn write(&mut self, offset: u64, bytes: &[u8]) {

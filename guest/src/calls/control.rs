@@ -2,7 +2,8 @@
 
 use super::lane::{self, GuestLane};
 use super::memory::shared;
-use super::{callback, crash, die, heap, parts, threads};
+use super::{callback, crash, data, die, heap, parts, threads};
+use iotdec_wire::exchange::Image;
 use iotdec_wire::lane::{Kind, Loaded, Mail, Request};
 use iotdec_wire::stubs::{Full, Stubs};
 use std::cell::Cell;
@@ -13,6 +14,8 @@ use std::sync::Mutex;
 /// Serves the control lane, until the host asks us to exit.
 pub fn serve() -> Result<(), String> {
     crash::leave_notes();
+    // What is here already is known from now on, and not to be moved.
+    let mut early = data::share();
     let mut stubs = Natives {
         stubs: Stubs::new().ok_or("no memory for function pointers")?,
         known: HashMap::new(),
@@ -42,6 +45,18 @@ pub fn serve() -> Result<(), String> {
             Some(Request::Stub) => stubs.add(mail.part, mail.message as u32, mail.target),
             Some(Request::Free) => Ok(heap::free_for_program(mail.target).into()),
             Some(Request::UsableSize) => Ok(heap::usable_size_for_program(mail.target) as u64),
+            Some(Request::Images) => {
+                let mut images = std::mem::take(&mut early);
+                images.extend(data::share());
+                let room = mail.target as usize / size_of::<Image>();
+                let count = images.len().min(room);
+                // SAFETY: so much room is at the message, and the host waits.
+                unsafe {
+                    let to = mail.message as *mut Image;
+                    std::ptr::copy_nonoverlapping(images.as_ptr(), to, count);
+                }
+                Ok(count as u64)
+            }
             Some(Request::Exit) => {
                 // The libraries' exit handlers run; the host waits for our end.
                 std::process::exit(0)

@@ -16,6 +16,8 @@ pub struct Shared {
     pub exchange: Exchange,
     /// Ours.
     pub memory: Range,
+    /// Its file.
+    pub memory_fd: libc::c_int,
     /// Number of the lane over which the host asks.
     pub control: usize,
     /// Number of the lane over which we ask.
@@ -72,6 +74,7 @@ pub fn map(args: &Args) -> Result<(), String> {
     let shared = Shared {
         exchange,
         memory,
+        memory_fd: fd,
         control: number("control")? as usize,
         reverse: number("reverse")? as usize,
     };

@@ -16,6 +16,8 @@ mod control;
 #[cfg(target_arch = "aarch64")]
 mod crash;
 #[cfg(target_arch = "aarch64")]
+mod data;
+#[cfg(target_arch = "aarch64")]
 pub mod heap;
 #[cfg(target_arch = "aarch64")]
 mod lane;
