@@ -5,12 +5,27 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <wchar.h>
 
 #define IOTDEC_UNUSED __attribute__((unused))
 #define IOTDEC_BITS(pointer) ((uint64_t)(uintptr_t)(pointer))
+
+/* A function that is not wrapped is called. */
+static IOTDEC_UNUSED void iotdec_refuse(struct iotdec_wrapper *wrapper, const char *function, const char *why)
+{
+    struct iotdec_call call;
+    char text[400];
+
+    snprintf(text, sizeof text, "%s is not wrapped: %s", function, why);
+    fprintf(stderr, "iotdec: %s: %s\n", wrapper->name, text);
+    if (iotdec_call_begin(&call, wrapper, 16)) {
+        iotdec_call_fail(&call, text);
+        iotdec_call_end(&call);
+    }
+}
 
 /* So many elements, in bytes. */
 static IOTDEC_UNUSED size_t iotdec_bytes(struct iotdec_call *call, long long count, size_t element)

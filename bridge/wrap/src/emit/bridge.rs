@@ -56,6 +56,20 @@ impl<'a> Plan<'a> {
             })
     }
 
+    /// The functions that are not, and why.
+    fn refused(&self) -> impl Iterator<Item = (&'a str, &'a Signature, &'a str)> + use<'a> {
+        let Plan { guest, rules, .. } = *self;
+        let refused = rules.functions.iter();
+        refused.filter_map(|(name, decision)| match decision {
+            Decision::Wrapped(_) => None,
+            Decision::Refused(why) => Some((
+                name.as_str(),
+                &guest.functions[name].signature,
+                why.as_str(),
+            )),
+        })
+    }
+
     /// A header that includes the library's, whose warnings are not ours.
     pub fn headers_source(&self) -> String {
         let mut text = String::from("#pragma GCC system_header\n");
@@ -143,8 +157,11 @@ fn spelled(value: &Value) -> String {
     }
 }
 
-/// `TYPE NAME, TYPE NAME`, or `void`.
+/// `TYPE NAME, TYPE NAME`, or `void`; nothing where the headers say nothing.
 fn parameter_list(signature: &Signature) -> String {
+    if !signature.prototype {
+        return String::new();
+    }
     let mut list: Vec<_> = signature
         .parameters
         .iter()

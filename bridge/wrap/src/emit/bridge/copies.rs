@@ -14,7 +14,14 @@ pub fn copies(tag: &str, record: &Record, rule: &RecordRule) -> String {
     let mut state = String::new();
     let mut give = String::new();
     let mut back = String::new();
+    // Functions count always: the library calls them whenever it likes.
+    let mut give_functions = String::new();
+    let mut back_functions = String::new();
     for (field, crossing) in &rule.fields {
+        if let Crossing::Function(number) = crossing {
+            function(field, *number, &mut give_functions, &mut back_functions);
+            continue;
+        }
         if let Crossing::Data(_) | Crossing::Text = crossing {
             let _ = writeln!(state, "    void *q_{field};\n    size_t n_{field};");
         }
@@ -51,7 +58,7 @@ static IOTDEC_UNUSED {spelling} *give_{tag}(struct iotdec_call *c, {spelling} *p
 {open}    {spelling} now;
     memcpy(&now, p, sizeof now);
     memcpy(&k->sent, p, sizeof now);
-    if (counts) {{
+{give_functions}    if (counts) {{
 {give}    }}
     memcpy((void *)k->copy, &now, sizeof now);
     return k->copy;
@@ -68,13 +75,28 @@ static IOTDEC_UNUSED void back_{tag}(struct iotdec_call *c, {spelling} *p, struc
             memcpy((void *)p, &k->sent, sizeof now);
         return;
     }}
-    if (counts) {{
+{back_functions}    if (counts) {{
 {back}    }}
     (void)c;
     memcpy((void *)p, &now, sizeof now);
 }}
 "#
     )
+}
+
+fn set(field: &str, value: &str) -> String {
+    format!("now.{field} = (__typeof__(now.{field}))(uintptr_t){value};\n")
+}
+
+fn function(field: &str, number: usize, give: &mut String, back: &mut String) {
+    let given = format!("iotdec_give_function(c, (void (*)(void))now.{field}, {number})");
+    let _ = write!(give, "    {}", set(field, &given));
+    let taken = format!("iotdec_take_function(c, IOTDEC_BITS(now.{field}), {number})");
+    let _ = write!(
+        back,
+        "    if (now.{field} != k->sent.{field})\n        {}",
+        set(field, &taken)
+    );
 }
 
 fn one(
@@ -85,23 +107,7 @@ fn one(
     give: &mut String,
     back: &mut String,
 ) {
-    let set = |value: &str| format!("now.{field} = (__typeof__(now.{field}))(uintptr_t){value};\n");
     match crossing {
-        Crossing::Function(number) => {
-            let _ = write!(
-                give,
-                "        {}",
-                set(&format!(
-                    "iotdec_give_function(c, (void (*)(void))now.{field}, {number})"
-                ))
-            );
-            let taken = format!("iotdec_take_function(c, IOTDEC_BITS(now.{field}), {number})");
-            let _ = write!(
-                back,
-                "        if (now.{field} != k->sent.{field})\n            {}",
-                set(&taken)
-            );
-        }
         Crossing::Shared => {
             let _ = writeln!(
                 give,
@@ -112,7 +118,7 @@ fn one(
             let _ = write!(
                 give,
                 "        k->q_{field} = (void *)iotdec_text(c, now.{field});\n        {}",
-                set(&format!("k->q_{field}"))
+                set(field, &format!("k->q_{field}"))
             );
             let _ = write!(
                 back,

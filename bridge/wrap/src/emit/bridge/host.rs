@@ -52,6 +52,9 @@ pub fn source(plan: &Plan, fingerprint: u64) -> String {
             noreturn,
         );
     }
+    for (name, signature, why) in plan.refused() {
+        text += &refused(plan, name, signature, why);
+    }
     for (number, pointed) in plan.rules.signatures.iter().enumerate() {
         serve(number, &pointed.signature, &pointed.inward, &mut text);
         entry(
@@ -71,6 +74,23 @@ pub fn source(plan: &Plan, fingerprint: u64) -> String {
         let _ = writeln!(text, "    (void *)entry_{number},");
     }
     text + "    0\n};\n"
+}
+
+/// A function that is not wrapped. It is there, so that programs can be linked that would
+/// call it some time; if they do, they are told.
+fn refused(plan: &Plan, name: &str, signature: &Signature, why: &str) -> String {
+    let mut text = format!(
+        "\n{} ({name})({})\n{{\n    iotdec_refuse(&iotdec_wrapper, {name:?}, {why:?});\n",
+        spelled(&signature.result),
+        parameter_list(signature)
+    );
+    if plan.guest.functions[name].is_noreturn {
+        text += "    abort();\n";
+    } else if returns(signature) {
+        let zero = zero(&signature.result);
+        let _ = writeln!(text, "    return {zero};");
+    }
+    text + "}\n"
 }
 
 /// A function of the guest that is called.
@@ -404,10 +424,17 @@ fn unqualified(value: &Value) -> String {
 }
 
 fn on_crash(result: &Value, rule: &Rule) -> String {
-    match (&rule.on_crash, &result.kind) {
-        (Some(value), _) => format!("({})({value})", spelled(result)),
-        (None, kind) if is_bytes(kind) => format!("({}){{0}}", spelled(result)),
-        (None, _) => format!("({})0", spelled(result)),
+    match &rule.on_crash {
+        Some(value) => format!("({})({value})", spelled(result)),
+        None => zero(result),
+    }
+}
+
+fn zero(result: &Value) -> String {
+    match &result.kind {
+        Type::Float(_) => format!("({})0", spelled(result)),
+        kind if is_bytes(kind) => format!("({}){{0}}", spelled(result)),
+        _ => format!("({})0", spelled(result)),
     }
 }
 
