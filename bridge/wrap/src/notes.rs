@@ -96,10 +96,6 @@ pub struct FunctionNotes {
     /// of the header.
     #[serde(default)]
     pub procs: BTreeMap<String, String>,
-    /// The ways to call a variadic function: a condition in C, and the declaration of the
-    /// further parameters. The first whose condition holds is it.
-    #[serde(default)]
-    pub variants: Vec<(String, String)>,
     /// How parameters cross, by name or by number from 1.
     #[serde(flatten)]
     pub parameters: BTreeMap<String, Pass>,
