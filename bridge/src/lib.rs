@@ -13,9 +13,13 @@
 //!    reads pictures from the event ring; each belongs to one thread.
 //! 4. A picture lies in a [`slots::Lease`]: [`memory`] that the guest rendered into
 //!    and gets back when the lease is dropped.
+//!
+//! Libraries of any other kind are called function by function: by generated code with
+//! [`calls`], or without with [`dynamic`].
 
 pub mod accel;
 pub mod calls;
+pub mod dynamic;
 pub mod feed;
 pub mod launch;
 pub mod library;
@@ -30,6 +34,7 @@ pub mod supervisor;
 pub mod worker;
 
 pub use accel::{Accelerator, Obstacle, Report, Tally, Wish};
+pub use dynamic::Library;
 pub use feed::{FeedError, Feeder, Packet};
 pub use iotdec_wire::msg::{
     Acceleration, MAX_CODEC_DATA, PacketDone, StreamHead, done_flags, packet_flags, stream_flags,

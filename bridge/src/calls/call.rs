@@ -237,6 +237,16 @@ impl Call {
         self.lane = null_mut();
     }
 
+    /// A function that is called back without generated code, as the library is to see it.
+    pub(crate) fn give_to_built_in(&mut self, function: u64) -> Result<u64, Box<Record>> {
+        let lane = self
+            .lane()
+            .ok_or_else(|| Record::new(Kind::NotStarted, "the call has failed"))?;
+        let state = lane.worker.built_in();
+        let state = state.ok_or_else(|| Record::new(Kind::NotStarted, "nothing is loaded"))?;
+        lane.give_function(state, function, iotdec_wire::registers::ANY)
+    }
+
     /// Memory until the end.
     pub(crate) fn take(&mut self, size: usize) -> *mut u8 {
         static NOWHERE: Nowhere = Nowhere(std::cell::UnsafeCell::new([0; MAX_MESSAGE]));
@@ -304,6 +314,36 @@ fn fail_now(record: &Record) {
     if ended.iter().any(|kind| *kind as i32 == record.kind) {
         error::tell_handler(record);
     }
+}
+
+/// The generation of the worker that runs a wrapper's library, started if there is none.
+pub(crate) fn generation(wrapper: &Wrapper) -> Result<u64, Box<Record>> {
+    let lane = lane_for(wrapper)?;
+    // SAFETY: this thread's lane, which nobody borrows now.
+    let worker = unsafe { &(*lane).worker };
+    Ok(worker.generation)
+}
+
+/// The generation of the worker and where it has a function, if there is one.
+pub(crate) fn function(wrapper: &Wrapper, name: &str) -> Result<Option<(u64, u64)>, Box<Record>> {
+    let lane = lane_for(wrapper)?;
+    // SAFETY: this thread's lane, which nobody borrows now.
+    let worker = unsafe { Arc::clone(&(*lane).worker) };
+    let part = wrapper
+        .known()
+        .map_or(0, |state| state.part.load(Ordering::Acquire));
+    match worker.ask(Request::Function, part, name.as_bytes()) {
+        Ok((address, _)) => Ok(Some((worker.generation, address))),
+        Err(_) if !worker.is_over() => Ok(None),
+        Err(record) => Err(record),
+    }
+}
+
+/// Whether both sides may write there, during a callback of this wrapper's library.
+pub(crate) fn can_be_written(wrapper: &Wrapper, address: u64, size: usize) -> bool {
+    // SAFETY: null, or this thread's lane, which nobody borrows now.
+    let lane = unsafe { lane::serving(wrapper).as_ref() };
+    lane.is_some_and(|lane| lane.worker.can_be_written(address, size as u64))
 }
 
 /// `iotdec_symbol` and `iotdec_function`

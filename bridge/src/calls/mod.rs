@@ -25,6 +25,8 @@ mod worker;
 pub mod wrapper;
 
 pub use call::Call;
+pub(crate) use call::{can_be_written, function, generation};
 pub use error::{Kind as ErrorKind, Record};
+pub(crate) use lane::lane_for;
 pub use lane::set_call_timeout;
 pub use wrapper::Wrapper;

@@ -238,6 +238,18 @@ impl Worker {
         parts.get(number as usize).copied().flatten()
     }
 
+    /// The first wrapper without generated code: the one that the worker calls back for.
+    pub(crate) fn built_in(&self) -> Option<&'static State> {
+        let parts = self.parts.read().expect("nothing panics with it");
+        parts.iter().flatten().copied().find(|it| it.is_built_in())
+    }
+
+    /// Whether all of it is memory that both sides may write.
+    pub(crate) fn can_be_written(&self, address: u64, size: u64) -> bool {
+        self.memory.contains(address, size)
+            || self.exchange.exchange.range().contains(address, size)
+    }
+
     pub(crate) fn add_part(&self, number: u32, state: &'static State) -> Result<(), Box<Record>> {
         let mut parts = self.parts.write().expect("nothing panics with it");
         let number = number as usize;

@@ -4,9 +4,11 @@ use super::error::{Kind, Record};
 use super::process::{self, Setting};
 use super::worker::Worker;
 use iotdec_wire::lane::{Loaded, Request};
+use iotdec_wire::registers;
 use std::ffi::{CStr, OsStr, c_char, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::ptr::{null, null_mut};
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -57,7 +59,35 @@ unsafe impl Send for State {}
 // SAFETY: as above.
 unsafe impl Sync for State {}
 
+// SAFETY: the tables are constants, and the state is atomic.
+unsafe impl Sync for Wrapper {}
+
 impl Wrapper {
+    /// One without generated code: the worker's own part calls the library, and `serve` is
+    /// called back, whatever the signature. It is there for ever, as is what it refers to.
+    pub(crate) fn without_parts(
+        library: &'static CStr,
+        sysroot: Option<&'static CStr>,
+        serve: &'static [Serve; registers::SIGNATURES as usize],
+    ) -> &'static Self {
+        // Functions that the library returns are called by their addresses instead.
+        static ENTRIES: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
+        Box::leak(Box::new(Self {
+            version: VERSION,
+            functions: registers::FUNCTIONS,
+            signatures: registers::SIGNATURES,
+            reserved: 0,
+            fingerprint: registers::FINGERPRINT,
+            name: library.as_ptr(),
+            library: library.as_ptr(),
+            guest_part: c"".as_ptr(),
+            sysroot: sysroot.map_or(null(), CStr::as_ptr),
+            serve: serve.as_ptr(),
+            entries: ENTRIES.as_ptr().cast_const().cast(),
+            state: AtomicPtr::default(),
+        }))
+    }
+
     /// What is known of it, if it was used before.
     #[inline]
     pub(crate) fn known(&self) -> Option<&'static State> {
@@ -88,7 +118,10 @@ impl Wrapper {
         };
         let library = required(self.text(self.library), "library")?;
         let guest_part = required(self.text(self.guest_part), "guest part")?;
-        let guest_part = self.directory().join(guest_part);
+        let guest_part = match guest_part.as_os_str().is_empty() {
+            true => guest_part,
+            false => self.directory().join(guest_part),
+        };
         let (setting, library) = process::setting(self.text(self.sysroot).map(Path::new), &library)
             .map_err(|text| failed(format!("{name}: {text}")))?;
         let state = Box::leak(Box::new(State {
@@ -130,6 +163,16 @@ impl Wrapper {
 }
 
 impl State {
+    /// The library's file.
+    pub(crate) fn library(&self) -> &Path {
+        &self.library
+    }
+
+    /// Whether the worker's own part does its calls.
+    pub(crate) fn is_built_in(&self) -> bool {
+        self.guest_part.as_os_str().is_empty()
+    }
+
     /// What calls a native function of a signature.
     #[inline]
     pub(crate) fn serve(&self, signature: u32) -> Option<Serve> {
@@ -150,6 +193,11 @@ impl State {
         if self.generation.load(Ordering::Acquire) == worker.generation {
             return Ok(());
         }
+        // The first of these in the worker is the first of them that we know, too.
+        static BUILT_IN: Mutex<()> = Mutex::new(());
+        let _order = self
+            .is_built_in()
+            .then(|| BUILT_IN.lock().expect("nothing panics with it"));
         let paths = [&self.library, &self.guest_part].map(|path| path.as_os_str().as_bytes());
         let text = paths.join(&0);
         let (part, answer) = worker.ask(Request::Load, 0, &text)?;

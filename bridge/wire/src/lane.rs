@@ -52,7 +52,8 @@ wire_enum! {
         /// To the guest: serve lane `target`.
         Open = 2,
         /// To the guest: load a wrapper's library and guest part. The message is text of
-        /// `target` bytes: the two paths, separated by a zero. Result: the part's number,
+        /// `target` bytes: the two paths, separated by a zero. Without a guest part it is the
+        /// worker's own, of [`registers`](crate::registers). Result: the part's number,
         /// which is the one in `part`. The message is then a [`Loaded`].
         Load = 3,
         /// To the guest: find a variable of a part's library, whose name the message is, of

@@ -6,6 +6,7 @@
 //! 2. Each lane is served by a thread of its own (`threads`), whose loop and nesting are
 //!    in `lane`; `switch` lets it abandon frames of the library.
 //! 3. Generated code calls back through `callback`, on any thread.
+//!    What no generated code knows is called by `registers`.
 //! 4. All memory of the process is in guest memory (`heap`).
 //! 5. What the library breaks ends the process; `crash` leaves a note where.
 
@@ -25,6 +26,8 @@ mod lane;
 mod memory;
 #[cfg(target_arch = "aarch64")]
 mod parts;
+#[cfg(target_arch = "aarch64")]
+mod registers;
 #[cfg(target_arch = "aarch64")]
 mod switch;
 #[cfg(target_arch = "aarch64")]

@@ -1,5 +1,6 @@
 //! The guest parts of wrappers, and the libraries they call.
 
+use super::registers;
 use super::switch::Function;
 use iotdec_wire::lane::Loaded;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
@@ -27,6 +28,25 @@ pub struct Part {
 }
 
 impl Part {
+    /// One of ours: the functions, and for each signature what calls a function of it and what
+    /// native ones are called through.
+    pub const fn built_in(
+        (function, functions): (&'static [Function], u32),
+        (serve, entries, signatures): (&'static [Function], *const *const c_void, u32),
+        fingerprint: u64,
+    ) -> Self {
+        Self {
+            version: VERSION,
+            functions,
+            signatures,
+            reserved: 0,
+            fingerprint,
+            function: function.as_ptr(),
+            serve: serve.as_ptr(),
+            entries,
+        }
+    }
+
     /// What the host is told.
     pub fn loaded(&self) -> Loaded {
         Loaded {
@@ -73,15 +93,32 @@ pub fn part(number: u32) -> Option<&'static Part> {
     unsafe { part.as_ref() }
 }
 
-/// The number of a part.
+/// The number of a part; the first one's of the built-in one, which may have several.
 pub fn number_of(part: *const Part) -> Option<u32> {
     let same = |known: &AtomicPtr<Part>| known.load(Ordering::Acquire).cast_const() == part;
     PARTS.iter().position(same).map(|number| number as u32)
 }
 
-/// Loads a library and its guest part.
+/// Loads a library and its guest part; the built-in one, if none is named.
 pub fn load(library: &str, guest_part: &str) -> Result<(u32, Loaded), String> {
     let handle = open(library, libc::RTLD_NOW | libc::RTLD_GLOBAL)?;
+    let symbol = if guest_part.is_empty() {
+        registers::part()
+    } else {
+        open_part(guest_part)?
+    };
+    let mut libraries = LIBRARIES.lock().expect("no panic is survived");
+    let number = libraries.len();
+    let place = PARTS
+        .get(number)
+        .ok_or("too many wrappers in one program")?;
+    libraries.push(handle as usize);
+    place.store(symbol.cast_mut(), Ordering::Release);
+    // SAFETY: a part's constant, and parts are never unloaded.
+    Ok((number as u32, unsafe { (*symbol).loaded() }))
+}
+
+fn open_part(guest_part: &str) -> Result<*const Part, String> {
     let part_handle = open(guest_part, libc::RTLD_NOW | libc::RTLD_LOCAL)?;
     // SAFETY: a handle of `dlopen`.
     let symbol = unsafe { libc::dlsym(part_handle, c"iotdec_guest".as_ptr()) };
@@ -96,14 +133,7 @@ pub fn load(library: &str, guest_part: &str) -> Result<(u32, Loaded), String> {
             part.version
         ));
     }
-    let mut libraries = LIBRARIES.lock().expect("no panic is survived");
-    let number = libraries.len();
-    let place = PARTS
-        .get(number)
-        .ok_or("too many wrappers in one program")?;
-    libraries.push(handle as usize);
-    place.store(symbol.cast(), Ordering::Release);
-    Ok((number as u32, part.loaded()))
+    Ok(part)
 }
 
 /// The address of a symbol of a part's library.
