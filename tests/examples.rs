@@ -83,6 +83,22 @@ fn the_bridge_alone_decodes_h265() {
     bridge_finds_100_frames("de265", "yard-h265.265");
 }
 
+#[test]
+fn a_library_is_called_without_a_wrapper() {
+    let directory = scratch();
+    let library = directory.path().join("libso_lib.so");
+    let compiled = Command::new("aarch64-linux-gnu-gcc")
+        .args(["-shared", "-fPIC", "-o"])
+        .arg(&library)
+        .arg(environment::root().join("examples/library-bridge/so_lib.c"))
+        .status();
+    assert!(compiled.is_ok_and(|status| status.success()));
+    let mut command = run(example("library-call"), &[&library.to_string_lossy()]);
+    let output = output(&mut command);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(text, "42, [21, 1]\n", "{output:?}");
+}
+
 /// The first picture of a pipeline that ends in BGRx.
 fn first_picture(source: &str) -> Pixels {
     let description = format!(

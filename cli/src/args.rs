@@ -44,6 +44,8 @@ pub enum Command {
     NativeLibrary(NativeLibraryArgs),
     /// Make a library for native programs whose functions a library for aarch64 does.
     Wrap(WrapArgs),
+    /// Call a function of a library for aarch64.
+    Call(CallArgs),
 }
 
 /// Arguments of `iotdec list`.
@@ -253,6 +255,54 @@ pub struct WrapArgs {
     #[arg(short, long, value_name = "DIR")]
     pub output: PathBuf,
     /// Print what became of the functions as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+const CALL_HELP: &str = "\
+Prints what the function returns, then the arrays that it has changed, then errno if it
+is set.
+
+Arguments are JSON, or more simply:
+  numbers    42, -1, 0x2a, 1.5; 'c' for a char; names of an enumeration
+  strings    as they are, without quotation marks
+  pointers   NULL, or what they point to: [1,2,3], [0;64] for 64 zeros, 5 for one element
+  structs    {\"x\":1,\"y\":2} or [1,2]
+
+Examples:
+  iotdec call libso_lib.so.1 'uint32_t so_lib_function_a(uint32_t c[2])' '[20,1]'
+  iotdec call libz.so.1 'unsigned long crc32(unsigned long, const unsigned char *, unsigned)' \\
+      0 hello 5
+  iotdec call libz.so.1 crc32 --header zlib.h 0 hello 5 --json
+  iotdec call libm.so.6 'double frexp(double, int *)' 48 0
+
+Environment:
+  IOTDEC_SYSROOT       the aarch64 system that the library runs in
+  IOTDEC_CALL_TIMEOUT  how many ms a call may take";
+
+/// Arguments of `iotdec call`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = CALL_HELP)]
+pub struct CallArgs {
+    /// The library: a file, or a name that is looked for in the sysroot.
+    #[arg(value_name = "LIBRARY")]
+    pub library: PathBuf,
+    /// The function's prototype in C, or its name if a header declares it.
+    #[arg(value_name = "PROTOTYPE")]
+    pub function: String,
+    /// One for each parameter.
+    #[arg(value_name = "ARGUMENT", allow_negative_numbers = true)]
+    pub arguments: Vec<String>,
+    /// A header that declares the function, or types of the prototype.
+    #[arg(long, value_name = "FILE")]
+    pub header: Vec<PathBuf>,
+    /// Where headers are that it includes.
+    #[arg(short = 'I', long, value_name = "DIR")]
+    pub include: Vec<PathBuf>,
+    /// The aarch64 system that the library runs in.
+    #[arg(long, value_name = "DIR")]
+    pub sysroot: Option<PathBuf>,
+    /// Print the result, all arrays that it may have changed and errno as JSON.
     #[arg(long)]
     pub json: bool,
 }

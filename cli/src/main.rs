@@ -3,6 +3,7 @@
 
 mod args;
 mod bench;
+mod call;
 mod failure;
 mod input;
 mod interrupt;
@@ -41,13 +42,16 @@ fn run(command: &Command) -> Result<ExitCode, Failure> {
     if let Command::Wrap(args) = command {
         return wrap::run(args);
     }
+    if let Command::Call(args) = command {
+        return call::run(args);
+    }
     interrupt::install()?;
     pipeline::init()?;
     match command {
         Command::List(args) => list::run(args),
         Command::Play(args) => play::run(args),
         Command::Bench(args) => bench::run(args),
-        Command::NativeLibrary(_) | Command::Wrap(_) => {
+        Command::NativeLibrary(_) | Command::Wrap(_) | Command::Call(_) => {
             unreachable!("does without GStreamer, above")
         }
     }
