@@ -237,6 +237,11 @@ impl Call {
         self.lane = null_mut();
     }
 
+    /// The worker's that it is in.
+    pub(crate) fn generation(&mut self) -> Option<u64> {
+        self.lane().map(|lane| lane.worker.generation)
+    }
+
     /// A function that is called back without generated code, as the library is to see it.
     pub(crate) fn give_to_built_in(&mut self, function: u64) -> Result<u64, Box<Record>> {
         let lane = self

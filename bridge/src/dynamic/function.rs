@@ -80,27 +80,33 @@ impl Function {
                 given: arguments.len(),
             });
         }
-        // Before the call begins: this may start another worker.
-        let target = self.target()?;
-        let mut call = MaybeUninit::<Call>::uninit();
-        let call = call.as_mut_ptr();
-        let size = self.signature.0.assignment.size;
-        // SAFETY: begun, run and ended here, in this frame; `errno` is this thread's. A panic
-        // of a callback leaves what the next call that begins finds dead.
-        unsafe {
-            *libc::__errno_location() = 0;
-            let message = Call::begin(call, self.library.wrapper, size);
-            if message.is_null() {
-                return Err(last());
+        loop {
+            // Before the call begins: this may start another worker.
+            let (generation, target) = self.target()?;
+            let mut call = MaybeUninit::<Call>::uninit();
+            let call = call.as_mut_ptr();
+            let size = self.signature.0.assignment.size;
+            // SAFETY: begun, run and ended here, in this frame; `errno` is this thread's. A
+            // panic of a callback leaves what the next call that begins finds dead.
+            unsafe {
+                *libc::__errno_location() = 0;
+                let message = Call::begin(call, self.library.wrapper, size);
+                if message.is_null() {
+                    return Err(last());
+                }
+                // Where it was in a worker that has ended meanwhile, anything may be.
+                let is_there = (*call).generation() == Some(generation);
+                let result = is_there.then(|| self.run(call, message, target, arguments));
+                (*call).end();
+                if let Some(result) = result {
+                    return result;
+                }
             }
-            let result = self.run(call, message, target, arguments);
-            (*call).end();
-            result
         }
     }
 
-    /// Where it is in the worker that runs now.
-    fn target(&self) -> Result<u64, CallError> {
+    /// The generation of the worker that runs now, and where it is there.
+    fn target(&self) -> Result<(u64, u64), CallError> {
         let generation = calls::generation(self.library.wrapper).map_err(CallError::Failed)?;
         let mut place = self.place.lock().unwrap_or_else(|it| it.into_inner());
         if place.0 != generation {
@@ -110,7 +116,7 @@ impl Function {
             }
             *place = find(&self.library, &self.name)?;
         }
-        Ok(place.1)
+        Ok(*place)
     }
 
     /// # Safety
