@@ -394,6 +394,7 @@ fn the_command_takes_and_prints_every_kind() {
         ],
         "5\n",
     );
+    prints(Path::new("libc.so.6"), &["int toupper(int)", "'q'"], "81\n");
     prints(library, &["int is_null(const void *p)", "NULL"], "1\n");
     prints(library, &["int is_null(const void *p)", "\"NULL\""], "0\n");
     prints(

@@ -264,7 +264,7 @@ Prints what the function returns, then the arrays that it has changed, then errn
 is set.
 
 Arguments are JSON, or more simply:
-  numbers    42, -1, 0x2a, 1.5; 'c' for a char; names of an enumeration
+  numbers    42, -1, 0x2a, 1.5; 'c' for a letter's; names of an enumeration
   strings    as they are, without quotation marks
   pointers   NULL, or what they point to: [1,2,3], [0;64] for 64 zeros, 5 for one element
   structs    {\"x\":1,\"y\":2} or [1,2]

@@ -227,13 +227,16 @@ fn json(word: &str, shape: &Shape) -> Result<Json, String> {
         // 0x1f, 'c', names.
         _ => Ok(match parsed {
             Some(json @ (Json::Number(_) | Json::Bool(_) | Json::String(_))) => json,
-            _ => Json::String(
-                text.strip_prefix('\'')
-                    .and_then(|text| text.strip_suffix('\''))
-                    .unwrap_or(text)
-                    .to_owned(),
-            ),
+            _ => letter(text).map_or_else(|| text.into(), Json::from),
         }),
+    }
+}
+
+/// The number of a letter between apostrophes.
+fn letter(text: &str) -> Option<u8> {
+    match text.as_bytes() {
+        [b'\'', letter, b'\''] => Some(*letter),
+        _ => None,
     }
 }
 
