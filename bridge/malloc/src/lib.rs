@@ -3,7 +3,11 @@
 //! Every pointer that the program gets from malloc (and so from `new`) is then valid in wrapped libraries as it is. The
 //! runtime of the wrapped libraries finds this library's heap by [`iotdec_preloaded_heap`] and makes no other.
 //!
+//! With `IOTDEC_SHARE_PROGRAM=1`, so is what the program has elsewhere (`program.rs`).
+//!
 //! A forked child gets a copy of the heap (`iotdec_heap::process`), so that programs that fork run as without.
+
+mod program;
 
 use iotdec_heap::process::{Interface, Process, Start};
 use iotdec_wire::exchange::{EXCHANGE_SIZE, HEAP, MAX_MESSAGE};

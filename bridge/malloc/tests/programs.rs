@@ -74,6 +74,42 @@ fn the_whole_family_early_calls_forks_and_threads() {
 }
 
 #[test]
+fn variables_and_the_stack_are_shared_if_that_is_wanted() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = compile("cc", "shared.c", directory.path());
+    compare(&program, &["0"]);
+    let mut command = Command::new(&program);
+    command
+        .arg("1")
+        .env("LD_PRELOAD", library())
+        .env("IOTDEC_SHARE_PROGRAM", "1");
+    let output = run(&mut command);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(said, "all well\n");
+    // Programs of all kinds run so.
+    for (program, arguments) in [
+        (
+            "python3",
+            &[
+                "-c",
+                "import os; os.fork() and os.wait(); print(len('x' * 10**6))",
+            ][..],
+        ),
+        ("bash", &["-c", "(echo $((6 * 7)) | cat); exit 3"]),
+    ] {
+        let mut command = Command::new(program);
+        command.args(arguments);
+        let without = run(&mut command);
+        let with = run(command
+            .env("LD_PRELOAD", library())
+            .env("IOTDEC_SHARE_PROGRAM", "1"));
+        assert_eq!(without.status, with.status, "{with:?}");
+        assert_eq!(without.stdout, with.stdout, "{with:?}");
+    }
+}
+
+#[test]
 fn cpp() {
     let directory = tempfile::tempdir().unwrap();
     let said = compare(compile("c++", "standard.cpp", directory.path()), &[]);

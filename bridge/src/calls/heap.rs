@@ -5,8 +5,9 @@ use super::exchange::{HostExchange, is_guest_memory};
 use super::process::workers;
 use super::worker::{Worker, is_forked};
 use iotdec_heap::process::{Foreign, Interface, Process, Start, preloaded};
-use iotdec_wire::exchange::{EXCHANGE_SIZE, HEAP, MAX_MESSAGE, Range};
+use iotdec_wire::exchange::{EXCHANGE_SIZE, HEAP, Image, MAX_MESSAGE, Range};
 use iotdec_wire::lane::Request;
+use nix::libc;
 use std::ffi::c_void;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::ptr::null_mut;
@@ -63,6 +64,25 @@ pub(super) fn exchange() -> Result<(Range, OwnedFd), String> {
         size: size as u64,
     };
     Ok((range, file))
+}
+
+/// What the program's file has in the exchange: nothing, or what libiotdec-malloc.so has put there.
+pub(super) fn program() -> &'static [Image] {
+    // SAFETY: looks a name up.
+    let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"iotdec_preloaded_program".as_ptr()) };
+    if found.is_null() {
+        return &[];
+    }
+    let mut count = 0;
+    // SAFETY: the name is ours; the function has this type, and its table does not change any more.
+    unsafe {
+        let get = std::mem::transmute::<
+            *mut c_void,
+            unsafe extern "C" fn(*mut usize) -> *const Image,
+        >(found);
+        let images = get(&mut count);
+        std::slice::from_raw_parts(images, count)
+    }
 }
 
 /// Frees memory of the program's for a library, which may be wrong; whether it was allocated.

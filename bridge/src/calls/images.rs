@@ -19,10 +19,7 @@ static MAPPED: Mutex<Vec<Range>> = Mutex::new(Vec::new());
 pub(crate) fn map(worker: &Worker, images: &[Image]) {
     let mut mapped = MAPPED.lock().expect("nothing panics with it");
     for image in images.iter().take(MAX_IMAGES) {
-        let range = Range {
-            start: image.address,
-            size: image.size,
-        };
+        let range = image.range();
         if !is_sound(image) {
             continue;
         }

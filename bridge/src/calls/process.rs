@@ -1,10 +1,12 @@
 //! Starting workers for calls.
 
 use super::exchange::{HostExchange, Segment, release};
+use super::heap::program;
 use super::worker::{Over, Worker};
 use crate::launch::{find_qemu, find_sysroot, installed};
 use crate::library::{Library, find_in_sysroot, resolve_dependencies};
 use crate::supervisor::{LogSink, Supervisor};
+use iotdec_wire::exchange::Image;
 use iotdec_wire::lane::{End, Kind, Request};
 use nix::libc;
 use std::ffi::OsString;
@@ -244,6 +246,7 @@ impl Setting {
             ("--memory", memory.range.start),
             ("--memory-size", memory.range.size),
             ("--memory-fd", memory.file.as_raw_fd() as u64),
+            ("--program", tell_program(exchange, control)),
             ("--control", control as u64),
             ("--reverse", reverse as u64),
         ] {
@@ -258,6 +261,19 @@ impl Setting {
         unsafe { command.pre_exec(move || pass_only(files)) };
         Ok(command)
     }
+}
+
+/// Writes into a lane's messages what the program shares of its file. How much it is.
+fn tell_program(exchange: &HostExchange, lane: usize) -> u64 {
+    let images = program();
+    let stack = exchange.exchange.host_stack(lane);
+    assert!(size_of_val(images) as u64 <= stack.size, "a short table");
+    // SAFETY: this lane's part of the exchange, which nobody uses yet.
+    unsafe {
+        let to = stack.start as *mut Image;
+        std::ptr::copy_nonoverlapping(images.as_ptr(), to, images.len());
+    }
+    images.len() as u64
 }
 
 /// Why a worker did not start.

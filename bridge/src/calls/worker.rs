@@ -4,6 +4,7 @@ use super::adopt;
 use super::error::{Kind, Record};
 use super::exchange::{HostExchange, Segment, end_memory};
 use super::functions::Functions;
+use super::heap::program;
 use super::images::{self, MAX_IMAGES};
 use super::wrapper::State;
 use crate::supervisor::Supervisor;
@@ -95,7 +96,8 @@ impl Worker {
             memory: memory.range,
             functions: RwLock::default(),
             parts: RwLock::default(),
-            images: RwLock::default(),
+            // It has mapped them, or it would not be ready.
+            images: RwLock::new(program().iter().map(Image::range).collect()),
             control: Mutex::new(control),
             control_lane,
             lanes: Mutex::new(vec![control_lane, reverse]),

@@ -42,18 +42,28 @@ pub const GUEST_HEAP: usize = GUEST_DATA + GUEST_DATA_SIZE;
 /// Bytes of guest memory, unless the user says otherwise.
 pub const GUEST_MEMORY_SIZE: usize = 4 << 30;
 
-/// A segment of a loaded library's file.
+/// A segment of a loaded library's file, or of the program's.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct Image {
-    /// Where the guest has it.
+    /// Where its owner has it.
     pub address: u64,
     /// Bytes, whole pages.
     pub size: u64,
-    /// Where its contents are in guest memory.
+    /// Where its contents are in guest memory; those of the program's, in the exchange.
     pub offset: u64,
-    /// 1 if the library has those very pages, 0 if they are a copy of what does not change.
+    /// 1 if the owner has those very pages, 0 if they are a copy of what does not change.
     pub is_writable: u64,
+}
+
+impl Image {
+    /// Where its owner has it.
+    pub fn range(&self) -> Range {
+        Range {
+            start: self.address,
+            size: self.size,
+        }
+    }
 }
 
 /// What a thread of a library did that the processor forbids. Written by the guest's

@@ -2,7 +2,7 @@
 
 use super::heap;
 use crate::args::Args;
-use iotdec_wire::exchange::{Exchange, GUEST_HEAP, HEAP, MAX_MESSAGE, Range};
+use iotdec_wire::exchange::{Exchange, GUEST_HEAP, HEAP, Image, MAX_MESSAGE, Range};
 use std::ptr::NonNull;
 use std::sync::OnceLock;
 
@@ -51,14 +51,16 @@ pub fn map(args: &Args) -> Result<(), String> {
         return Err(format!("an exchange of {} bytes is too small", place.size));
     }
     let fd = number("exchange-fd")? as libc::c_int;
-    let base = map_at(place, fd);
-    // SAFETY: the host gave the descriptor for this purpose alone.
-    unsafe { libc::close(fd) };
+    let base = map_at(place, fd, 0, true);
     // SAFETY: so many bytes of the host's file are mapped, for good.
     let exchange = unsafe { Exchange::new(base, place.size as usize) };
     if !exchange.is_known() {
         return Err("the host's exchange is of another version; install matching ones".to_owned());
     }
+    let control = number("control")? as usize;
+    map_program(&exchange, control, number("program")? as usize, fd);
+    // SAFETY: the host gave the descriptor for this purpose alone.
+    unsafe { libc::close(fd) };
     let memory = range("memory", "memory-size")?;
     if memory.size < (GUEST_HEAP + MAX_MESSAGE) as u64 {
         return Err(format!(
@@ -67,7 +69,7 @@ pub fn map(args: &Args) -> Result<(), String> {
         ));
     }
     let fd = number("memory-fd")? as libc::c_int;
-    map_at(memory, fd);
+    map_at(memory, fd, 0, true);
     // Kept, but not for programs that the library starts.
     // SAFETY: the host gave the descriptor to us.
     unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
@@ -75,7 +77,7 @@ pub fn map(args: &Args) -> Result<(), String> {
         exchange,
         memory,
         memory_fd: fd,
-        control: number("control")? as usize,
+        control,
         reverse: number("reverse")? as usize,
     };
     SHARED.set(shared).map_err(|_| "mapped twice")?;
@@ -83,17 +85,28 @@ pub fn map(args: &Args) -> Result<(), String> {
     unsafe { heap::take_over(memory, fd) }
 }
 
+/// Maps what the program shares of its file, where the program has it.
+fn map_program(exchange: &Exchange, lane: usize, count: usize, fd: libc::c_int) {
+    let images = exchange.host_stack(lane).start as *const Image;
+    for index in 0..count {
+        // SAFETY: the host has written so many there.
+        let image = unsafe { images.add(index).read() };
+        map_at(image.range(), fd, image.offset, image.is_writable != 0);
+    }
+}
+
 /// Maps a file where it must be, or exits.
-fn map_at(range: Range, fd: libc::c_int) -> NonNull<u8> {
+fn map_at(range: Range, fd: libc::c_int, offset: u64, is_writable: bool) -> NonNull<u8> {
+    let write = if is_writable { libc::PROT_WRITE } else { 0 };
     // SAFETY: without MAP_FIXED, no existing memory changes.
     let start = unsafe {
         libc::mmap(
             range.start as *mut libc::c_void,
             range.size as usize,
-            libc::PROT_READ | libc::PROT_WRITE,
+            libc::PROT_READ | write,
             libc::MAP_SHARED | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE,
             fd,
-            0,
+            offset as libc::off_t,
         )
     };
     // QEMU 7.2 takes the flag for a wish.
