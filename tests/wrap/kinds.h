@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <wchar.h>
 
 enum colour { RED, GREEN = 7 };
@@ -16,6 +17,7 @@ typedef int (*unary)(int);
 typedef int (*compare)(const void *, const void *);
 typedef int (*visit)(void *context, const char *name, struct pair pair);
 typedef void (*any)(void);
+struct hooks { unary first; void *context; unary second; };
 
 /* Numbers and structs by value. */
 int64_t k_numbers(int8_t a, uint16_t b, int c, unsigned long d, _Bool e, enum colour f, float g, double h);
@@ -60,10 +62,16 @@ int k_recall(int value);
 int k_nested(unary f, int depth);
 void *k_get_proc(const char *name);
 void k_get(unary *f);
+int k_hooks(struct hooks hooks, int value);
 
 /* printf. */
 int k_format(char *to, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
 int k_vformat(char *to, size_t size, const char *format, va_list list) __attribute__((format(printf, 3, 0)));
+
+/* Files of the program. */
+int k_copy(FILE *from, FILE *to);
+int k_next(void);
+int k_close(FILE *file);
 
 /* errno, and the worst. */
 int k_errno(int value);

@@ -97,6 +97,7 @@ static void objects(void)
 static void functions(void)
 {
     char names[32] = "";
+    IS(k_hooks((struct hooks){triple, NULL, k_squarer()}, 2) == 36);
     IS(k_apply(triple, 5) == 16);
     IS(k_visit(visiting, names) == 33 && !strcmp(names, "n0n1n2"));
     IS(k_handler(triple) == NULL && k_handler(NULL) == triple);
@@ -131,6 +132,21 @@ static void formats(void)
     IS(!strcmp(text, "a 1 2.5 b 3 4 5 6 7 8.5"));
 }
 
+static void files(void)
+{
+    char text[100];
+    FILE *from = tmpfile(), *to = tmpfile();
+    IS(fputs("one\ntwo\nthree\n", from) >= 0 && fseek(from, 4, SEEK_SET) == 0);
+    IS(k_copy(from, to) == 6 && k_next() == 't');
+    IS(k_copy(from, to) == 8 && k_copy(from, to) == 0 && feof(from));
+    rewind(from);
+    IS(k_copy(from, to) == 6);
+    rewind(to);
+    IS(fread(text, 1, sizeof text, to) == 20 && !memcmp(text, "<two\n><three\n><one\n>", 20));
+    IS(k_close(to) == 20);
+    fclose(from);
+}
+
 static void rest(void)
 {
     errno = 0;
@@ -153,6 +169,7 @@ int main(int argc, char **argv)
     objects();
     functions();
     formats();
+    files();
     rest();
     return failures;
 }

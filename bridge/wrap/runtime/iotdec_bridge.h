@@ -38,6 +38,22 @@ static IOTDEC_UNUSED size_t iotdec_bytes(struct iotdec_call *call, long long cou
     return 0;
 }
 
+/* The same at a pointer. If that is shared, nothing is copied, and the library may think of a negative number what it
+   likes. */
+static IOTDEC_UNUSED size_t iotdec_bytes_at(struct iotdec_call *call, const void *at, long long count, size_t element)
+{
+    if (count < 0 && iotdec_is_shared(at, 1))
+        return 0;
+    return iotdec_bytes(call, count, element);
+}
+
+/* Leaves what is the same already, for it may be a constant. */
+static IOTDEC_UNUSED void iotdec_store(const void *to, const void *from, size_t size)
+{
+    if (memcmp(to, from, size))
+        memcpy((void *)to, from, size);
+}
+
 static IOTDEC_UNUSED const char *iotdec_text(struct iotdec_call *call, const void *text)
 {
     return iotdec_in(call, text, text ? strlen(text) + 1 : 0);
@@ -295,4 +311,85 @@ static IOTDEC_UNUSED void iotdec_format(struct iotdec_placing *to, const char *f
             return;
         }
     }
+}
+
+/* FILEs that the library was given, and may use from now on. */
+static IOTDEC_UNUSED struct iotdec_lent {
+    struct iotdec_lent *next;
+    FILE *file;
+} *iotdec_lent;
+static IOTDEC_UNUSED pthread_mutex_t iotdec_lent_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* Finds a FILE there; adds it, or takes it off, if that is wanted. Whether it was there. */
+static IOTDEC_UNUSED int iotdec_lend(FILE *file, int add, int take)
+{
+    struct iotdec_lent **at, *lent;
+
+    pthread_mutex_lock(&iotdec_lent_lock);
+    for (at = &iotdec_lent; *at && (*at)->file != file; at = &(*at)->next)
+        continue;
+    lent = *at;
+    if (lent && take) {
+        *at = lent->next;
+        free(lent);
+    } else if (!lent && add) {
+        struct iotdec_lent *new = malloc(sizeof *new);
+
+        if (new) {
+            new->file = file;
+            new->next = iotdec_lent;
+            iotdec_lent = new;
+        }
+    }
+    pthread_mutex_unlock(&iotdec_lent_lock);
+    return lent != NULL;
+}
+
+/* What the library does with a FILE: the native end of iotdec_streams.h. Nothing of it is believed. */
+static IOTDEC_UNUSED long iotdec_operate(void *stream, int operation, void *memory, long number)
+{
+    FILE *file = stream;
+    size_t done;
+    int64_t offset;
+
+    if (number < 0 || !iotdec_lend(file, 0, operation == IOTDEC_CLOSE))
+        return -1;
+    switch (operation) {
+    case IOTDEC_READ:
+        if (!iotdec_is_shared(memory, (size_t)number))
+            return -1;
+        done = fread(memory, 1, (size_t)number, file);
+        return done == 0 && ferror(file) ? -1 : (long)done;
+    case IOTDEC_WRITE:
+        if (!iotdec_is_shared(memory, (size_t)number))
+            return -1;
+        return (long)fwrite(memory, 1, (size_t)number, file);
+    case IOTDEC_SEEK:
+        if (!iotdec_is_shared(memory, sizeof offset))
+            return -1;
+        memcpy(&offset, memory, sizeof offset);
+        if (fseeko(file, offset, (int)number))
+            return -1;
+        offset = ftello(file);
+        memcpy(memory, &offset, sizeof offset);
+        return 0;
+    case IOTDEC_CLOSE:
+        return fclose(file);
+    default:
+        return -1;
+    }
+}
+
+/* A FILE in a message: its address, and who does what is to be done with it. */
+static IOTDEC_UNUSED uint64_t *iotdec_stream(struct iotdec_call *call, FILE *file, uint32_t signature)
+{
+    uint64_t *given;
+
+    if (!file)
+        return NULL;
+    iotdec_lend(file, 1, 0);
+    given = iotdec_take(call, 2 * sizeof *given);
+    given[0] = IOTDEC_BITS(file);
+    given[1] = IOTDEC_BITS(iotdec_give_function(call, (void (*)(void))iotdec_operate, signature));
+    return given;
 }

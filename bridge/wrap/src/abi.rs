@@ -25,6 +25,8 @@ pub struct Abi<'a> {
     host: &'a Header,
     /// By the names on both sides: what became of records.
     records: RefCell<BTreeMap<(String, String), Verdict>>,
+    /// Patterns of the names of those of which only addresses cross.
+    handles: &'a [String],
 }
 
 impl<'a> Abi<'a> {
@@ -34,7 +36,13 @@ impl<'a> Abi<'a> {
             guest,
             host,
             records: RefCell::default(),
+            handles: &[],
         }
+    }
+
+    /// Of these records, which patterns may describe, only addresses cross.
+    pub fn with_handles(self, handles: &'a [String]) -> Self {
+        Self { handles, ..self }
     }
 
     /// A function that both sides declare.

@@ -92,6 +92,9 @@ pub struct FunctionNotes {
     pub format: Option<String>,
     /// Conversions of that format, beyond `s`, that take a string.
     pub format_strings: Option<String>,
+    /// How many words, numbers or pointers to shared memory, follow the parameters of a
+    /// variadic function at most.
+    pub variable_words: Option<usize>,
     /// Names and types of the functions it looks up, if it looks functions up: typedefs
     /// of the header.
     #[serde(default)]

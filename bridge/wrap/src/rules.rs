@@ -9,9 +9,11 @@
 mod names;
 mod pointers;
 mod records;
+mod streams;
 
 use crate::abi::Abi;
 use crate::elf::Exports;
+use crate::emit::bridge::REGISTERS;
 use crate::model::{Function, Header, Signature, Type, Value};
 use crate::notes::{Count, FunctionNotes, Notes, Pass, fits, said};
 use pointers::by_value;
@@ -47,7 +49,7 @@ pub struct Rule {
     /// The result when the library is lost, if not zero.
     pub on_crash: Option<String>,
     /// For functions like printf.
-    pub format: Option<FormatRule>,
+    pub format: Option<Box<FormatRule>>,
     /// Names and signatures of the functions that it looks up.
     pub procs: BTreeMap<String, usize>,
 }
@@ -55,6 +57,8 @@ pub struct Rule {
 /// Where a function like printf has its format.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FormatRule {
+    /// There is none, but so many words.
+    pub words: Option<usize>,
     /// The parameter that is the format.
     pub format: usize,
     /// The parameter that is a `va_list`, if the arguments come in one.
@@ -86,6 +90,12 @@ pub enum Crossing {
     Number,
     /// A struct or union by value, or a number of more than a register.
     Record,
+    /// A struct by value with pointers to functions in it: fields and signatures.
+    RecordWith(Vec<(String, usize)>),
+    /// A file descriptor, of which the library gets a duplicate.
+    Descriptor,
+    /// A `FILE *`, which the library uses through functions of this signature.
+    Stream(usize),
     /// A pointer, as it is.
     Value,
     /// A pointer to an object of the library, which must be of the worker that runs now.
@@ -155,7 +165,7 @@ pub fn decide(exports: &Exports, guest: &Header, host: &Header, notes: &Notes) -
     let mut decider = Decider {
         guest,
         host,
-        abi: Abi::new(guest, host),
+        abi: Abi::new(guest, host).with_handles(&notes.defaults.handles),
         notes,
         rules: Rules::default(),
         busy: BTreeSet::new(),
@@ -231,7 +241,7 @@ impl Decider<'_> {
     }
 
     /// How the arguments cross that are not declared.
-    fn format(&self, name: &str, function: &Function) -> Result<Option<FormatRule>, String> {
+    fn format(&self, name: &str, function: &Function) -> Result<Option<Box<FormatRule>>, String> {
         let parameters = &function.signature.parameters;
         let list = parameters.iter().position(|p| p.value.kind == Type::VaList);
         let notes: Vec<_> = said(&self.notes.functions, name).collect();
@@ -242,6 +252,21 @@ impl Decider<'_> {
         if !function.signature.variadic && list.is_none() {
             return Ok(None);
         }
+        let words = notes.iter().find_map(|notes| notes.variable_words);
+        if let (Some(words), None) = (words, list) {
+            let free = REGISTERS.saturating_sub(parameters.len());
+            if words > free {
+                return Err(format!(
+                    "variable_words = {words}: at most {free} can be passed"
+                ));
+            }
+            return Ok(Some(Box::new(FormatRule {
+                words: Some(words),
+                format: 0,
+                list: None,
+                strings: String::new(),
+            })));
+        }
         let Some(format) = noted.or(attribute.map(|format| format.format)) else {
             let what = match list {
                 Some(_) => "it takes a va_list",
@@ -249,17 +274,23 @@ impl Decider<'_> {
             };
             return Err(format!(
                 "{what}; if they are described as for printf, say in wrap.toml: [function.{name}] \
-                 format = \"PARAMETER\""
+                 format = \"PARAMETER\"{}",
+                match list {
+                    Some(_) => "",
+                    None =>
+                        ", or if they are numbers and pointers to shared memory, variable_words = COUNT",
+                }
             ));
         };
-        Ok(Some(FormatRule {
+        Ok(Some(Box::new(FormatRule {
+            words: None,
             format,
             list,
             strings: notes
                 .iter()
                 .find_map(|notes| notes.format_strings.clone())
                 .unwrap_or_default(),
-        }))
+        })))
     }
 
     fn table(&self, whose: Whose) -> &BTreeMap<String, FunctionNotes> {
@@ -275,7 +306,7 @@ impl Decider<'_> {
         &mut self,
         whose: Whose,
         host: Option<&Signature>,
-        format: Option<FormatRule>,
+        format: Option<Box<FormatRule>>,
     ) -> Result<Rule, String> {
         if host.is_some_and(|host| host.parameters.len() != whose.signature.parameters.len()) {
             return Err("it takes other parameters on the host".into());
@@ -287,7 +318,8 @@ impl Decider<'_> {
                 Crossing::Nothing
             } else {
                 let there = host.map(|host| &host.parameters[index].value);
-                let is_value = self.noted_as_value(whose, index);
+                let is_value = self.noted_as_value(whose, index)
+                    || streams::is_stream(&parameter.value.kind) && streams::can_cross(whose);
                 there
                     .filter(|_| !is_value)
                     .map_or(Ok(()), |there| self.same(&parameter.value, there))

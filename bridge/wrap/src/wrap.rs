@@ -332,7 +332,7 @@ fn pkg_config_file(
 }
 
 /// What is there for all libraries.
-const RUNTIME: [(&str, &str); 4] = [
+const RUNTIME: [(&str, &str); 5] = [
     ("iotdec.h", include_str!("../../runtime/include/iotdec.h")),
     (
         "iotdec_wrapper.h",
@@ -341,6 +341,10 @@ const RUNTIME: [(&str, &str); 4] = [
     (
         "iotdec_guest.h",
         include_str!("../../runtime/include/iotdec_guest.h"),
+    ),
+    (
+        "iotdec_streams.h",
+        include_str!("../runtime/iotdec_streams.h"),
     ),
     (
         "iotdec_bridge.h",

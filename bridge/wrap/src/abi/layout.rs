@@ -2,6 +2,7 @@
 
 use super::{Abi, At, Change, Seen, Verdict};
 use crate::model::{Field, Header, Layout, Record, Type};
+use crate::notes::fits;
 
 /// Records of the C library that nobody but the one that made them can use, and why.
 const BOUND: [(&str, &str); 16] = [
@@ -35,6 +36,9 @@ impl Abi<'_> {
         let (Type::Record(guest), Type::Record(host)) = (guest, host) else {
             return None;
         };
+        if self.handles.iter().any(|pattern| fits(pattern, guest)) {
+            return Some(Verdict::Identical);
+        }
         if let Some(why) = bound(guest) {
             return Some(at.refuse(format_args!("{}, {why}", self.guest.spelling(guest))));
         }

@@ -6,9 +6,11 @@ mod guest;
 mod host;
 mod message;
 
+pub(crate) use message::REGISTERS;
+
 use crate::elf::Exports;
 use crate::model::{Header, Parameter, Signature, Type, Value};
-use crate::rules::{Decision, Rule, Rules};
+use crate::rules::{Crossing, Decision, Rule, Rules};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -56,6 +58,14 @@ impl<'a> Plan<'a> {
             })
     }
 
+    /// Whether the library is given FILEs, or descriptors.
+    fn has_streams(&self) -> bool {
+        let is_stream =
+            |crossing: &Crossing| matches!(crossing, Crossing::Stream(_) | Crossing::Descriptor);
+        self.wrapped()
+            .any(|function| function.rule.parameters.iter().any(is_stream))
+    }
+
     /// The functions that are not, and why.
     fn refused(&self) -> impl Iterator<Item = (&'a str, &'a Signature, &'a str)> + use<'a> {
         let Plan { guest, rules, .. } = *self;
@@ -91,7 +101,8 @@ impl<'a> Plan<'a> {
         for function in self.wrapped() {
             let _ = writeln!(text, "    F_{},", function.name);
         }
-        text += "    F_COUNT\n};\n";
+        text += "    F_COUNT\n};\n\n/* What is done with FILEs. */\n\
+                 enum { IOTDEC_READ, IOTDEC_WRITE, IOTDEC_SEEK, IOTDEC_CLOSE };\n";
         for Wrapped {
             name,
             signature,

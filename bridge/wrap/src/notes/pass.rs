@@ -16,6 +16,8 @@ pub enum Pass {
     Strings(Option<Count>),
     /// To memory that is copied.
     Data(Data),
+    /// A file descriptor, of which the library gets a duplicate.
+    Descriptor,
 }
 
 /// Memory that is copied where it is not shared.
@@ -52,6 +54,7 @@ impl TryFrom<String> for Pass {
             "value" => Ok(Self::Value),
             "shared" => Ok(Self::Shared),
             "string" => Ok(Self::String),
+            "descriptor" => Ok(Self::Descriptor),
             other if other.starts_with("strings") => match amount(&other["strings".len()..]) {
                 Some((count, "")) => Ok(Self::Strings(count)),
                 _ => Err(format!("{text:?}: after \"strings\" there can be [COUNT]")),

@@ -1,6 +1,6 @@
 //! What parameters point at.
 
-use super::{Block, Crossing, Decider, Element, Whose, names};
+use super::{Block, Crossing, Decider, Element, Whose, names, streams};
 use crate::model::{Float, Parameter, Type, Value};
 use crate::notes::{Count, Data, Elements, Pass, Pointers, Way};
 
@@ -32,14 +32,23 @@ impl Decider<'_> {
         let Type::Pointer(to) = &value.kind else {
             let is_descriptor =
                 value.kind.integer_size() == Some(4) && names::is_descriptor(&parameter.name);
+            if value.kind.integer_size() == Some(4)
+                && noted == Some(Pass::Descriptor)
+                && !whose.lenient
+            {
+                return Ok(Crossing::Descriptor);
+            }
             if is_descriptor && noted.is_none() && !whose.lenient {
                 return Err(format!(
                     "by its name it is a file descriptor, which means nothing in another \
-                     process; if it is none, {}",
-                    line("\"value\"")
+                     process; {}, then the library gets a duplicate, or \"value\" if it is none",
+                    line("\"descriptor\"")
                 ));
             }
-            return Ok(by_value(&value.kind));
+            return Ok(match &value.kind {
+                Type::Record(tag) if !whose.lenient => self.record_by_value(tag),
+                kind => by_value(kind),
+            });
         };
         if let Type::Function(signature) = &to.kind {
             if noted == Some(Pass::Value) {
@@ -55,6 +64,9 @@ impl Decider<'_> {
         }
         if let Some(pass) = noted {
             return self.noted(&pass, to);
+        }
+        if streams::is_stream(&value.kind) && streams::can_cross(whose) {
+            return Ok(Crossing::Stream(self.pointed(&streams::operation(), None)?));
         }
         match self.by_type(whose, index, to) {
             Err(_) if whose.lenient || self.notes.defaults.pointers == Pointers::Shared => {
@@ -105,6 +117,7 @@ impl Decider<'_> {
         Ok(match pass {
             Pass::Value => Crossing::Value,
             Pass::Shared => Crossing::Shared,
+            Pass::Descriptor => return Err("a pointer is no file descriptor".into()),
             Pass::String => Crossing::Text,
             Pass::Strings(count) => Crossing::Texts(count.clone()),
             Pass::Data(data) => Crossing::Data(self.block(data, to)?),

@@ -89,6 +89,29 @@ impl Decider<'_> {
         Ok(Element::Record(tag.into()))
     }
 
+    /// How a struct crosses by value. The library may call the functions in it.
+    pub(super) fn record_by_value(&mut self, tag: &str) -> Crossing {
+        let record = &self.guest.records[tag];
+        let fields = record.layout.iter().flat_map(|layout| &layout.fields);
+        let mut functions = Vec::new();
+        for field in fields {
+            let Some(signature) = field.value.kind.pointed_signature() else {
+                continue;
+            };
+            let place = format!("{tag}.{}", field.name);
+            let name = field.value.typedef.clone().unwrap_or(place);
+            // What cannot be called crosses as it is.
+            if let Ok(number) = self.pointed(signature, Some(&name)) {
+                functions.push((field.name.clone(), number));
+            }
+        }
+        if functions.is_empty() {
+            Crossing::Record
+        } else {
+            Crossing::RecordWith(functions)
+        }
+    }
+
     /// How a field crosses that is more than bytes.
     fn field(&mut self, tag: &str, name: &str, value: &Value) -> Result<Option<Crossing>, String> {
         let spelling = self.guest.records[tag].spelling.clone();
@@ -142,7 +165,11 @@ impl Decider<'_> {
     /// Whether both sides mean the same by a type, or why it cannot cross.
     pub(super) fn same(&self, guest: &Value, host: &Value) -> Result<(), String> {
         // Of what the library keeps to itself, only the address crosses.
-        if let Some(tag) = guest.kind.pointed_record()
+        let mut to = guest.kind.pointee();
+        while let Some(Type::Array { element, .. }) = to.map(|to| &to.kind) {
+            to = Some(element);
+        }
+        if let Some(Type::Record(tag)) = to.map(|to| &to.kind)
             && self.way(tag) == Some(Way::Handle)
         {
             return Ok(());

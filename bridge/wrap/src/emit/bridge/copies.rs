@@ -51,7 +51,7 @@ struct k_{tag} {{
     {spelling} sent, *copy;
 {state}}};
 
-static IOTDEC_UNUSED {spelling} *give_{tag}(struct iotdec_call *c, {spelling} *p, struct k_{tag} *k, int counts)
+static IOTDEC_UNUSED {spelling} *give_{tag}(struct iotdec_call *c, {spelling} *p, struct k_{tag} *k, int counts, int writes)
 {{
     if (!p)
         return NULL;
@@ -60,7 +60,10 @@ static IOTDEC_UNUSED {spelling} *give_{tag}(struct iotdec_call *c, {spelling} *p
     memcpy(&k->sent, p, sizeof now);
 {give_functions}    if (counts) {{
 {give}    }}
-    memcpy((void *)k->copy, &now, sizeof now);
+    /* It may be a constant. */
+    if (k->copy == p && !writes && memcmp(p, &now, sizeof now))
+        k->copy = iotdec_take(c, sizeof now);
+    iotdec_store(k->copy, &now, sizeof now);
     return k->copy;
 }}
 
@@ -72,13 +75,13 @@ static IOTDEC_UNUSED void back_{tag}(struct iotdec_call *c, {spelling} *p, struc
     memcpy(&now, k->copy, sizeof now);
     if (!writes) {{
         if (k->copy == p)
-            memcpy((void *)p, &k->sent, sizeof now);
+            iotdec_store(p, &k->sent, sizeof now);
         return;
     }}
 {back_functions}    if (counts) {{
 {back}    }}
     (void)c;
-    memcpy((void *)p, &now, sizeof now);
+    iotdec_store(p, &now, sizeof now);
 }}
 "#
     )

@@ -4,7 +4,7 @@
 use super::message::{REGISTERS, STACK_WORDS, is_bytes, member};
 use super::{Plan, Wrapped, parameter_list, pointer_type, returns, spelled};
 use crate::model::{Float, Signature, Type, Value};
-use crate::rules::FormatRule;
+use crate::rules::{Crossing, FormatRule};
 use std::fmt::Write;
 
 pub fn source(plan: &Plan, fingerprint: u64) -> String {
@@ -12,6 +12,9 @@ pub fn source(plan: &Plan, fingerprint: u64) -> String {
     // The runtime's header before any function: it gives a register a name.
     text += "#include \"iotdec_guest.h\"\n#include \"headers.h\"\n#include \"messages.h\"\n\
              #include <stdarg.h>\n#include <string.h>\n";
+    if plan.has_streams() {
+        text += "#include \"iotdec_streams.h\"\n";
+    }
     for function in plan.wrapped() {
         call(&function, &mut text);
     }
@@ -81,7 +84,18 @@ fn call(function: &Wrapped, text: &mut String) {
         rule,
     } = *function;
     let mut given = arguments(signature);
-    match &rule.format {
+    for (given, (parameter, crossing)) in given
+        .iter_mut()
+        .zip(signature.parameters.iter().zip(&rule.parameters))
+    {
+        let name = member(&parameter.name);
+        match crossing {
+            Crossing::Stream(_) => *given = format!("iotdec_stream(iotdec_m->{name})"),
+            Crossing::Descriptor => *given = format!("iotdec_descriptor((int)iotdec_m->{name})"),
+            _ => {}
+        }
+    }
+    match rule.format.as_deref() {
         Some(FormatRule {
             list: Some(list), ..
         }) => {

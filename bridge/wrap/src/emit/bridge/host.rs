@@ -181,7 +181,9 @@ impl Call<'_> {
         let field = format!("iotdec_m->{}", member(name));
         match crossing {
             Crossing::Nothing => String::new(),
-            Crossing::Number | Crossing::Record | Crossing::Value => pack(name, &parameter.value),
+            Crossing::Number | Crossing::Record | Crossing::Value | Crossing::Descriptor => {
+                pack(name, &parameter.value)
+            }
             Crossing::Handle => {
                 format!("    {field} = iotdec_handle(&iotdec_c, (const void *){name});\n")
             }
@@ -191,6 +193,21 @@ impl Call<'_> {
             Crossing::Function(number) => format!(
                 "    {field} = iotdec_give_function(&iotdec_c, (void (*)(void)){name}, {number});\n"
             ),
+            Crossing::RecordWith(functions) => {
+                let plain = unqualified(&parameter.value);
+                let mut text = format!("    {plain} iotdec_q_{name} = {name};\n");
+                for (function, number) in functions {
+                    let _ = writeln!(
+                        text,
+                        "    iotdec_q_{name}.{function} = (__typeof__({name}.{function}))(uintptr_t)\
+                         iotdec_give_function(&iotdec_c, (void (*)(void)){name}.{function}, {number});"
+                    );
+                }
+                text + &format!("    memcpy({field}, &iotdec_q_{name}, sizeof iotdec_q_{name});\n")
+            }
+            Crossing::Stream(number) => {
+                format!("    {field} = IOTDEC_BITS(iotdec_stream(&iotdec_c, {name}, {number}));\n")
+            }
             Crossing::Text => format!(
                 "    size_t iotdec_n_{name} = {name} ? strlen((const char *){name}) + 1 : 0;\n    \
                  void *iotdec_q_{name} = iotdec_in(&iotdec_c, {name}, iotdec_n_{name});\n    \
@@ -227,7 +244,8 @@ impl Call<'_> {
                 let counts = i32::from(self.rules.records[tag].counts_in(self.name) && block.reads);
                 format!(
                     "    struct k_{tag} iotdec_k_{name};\n    {field} = \
-                     IOTDEC_BITS(give_{tag}(&iotdec_c, (void *){name}, &iotdec_k_{name}, {counts}));\n"
+                     IOTDEC_BITS(give_{tag}(&iotdec_c, (void *){name}, &iotdec_k_{name}, {counts}, {writes}));\n",
+                    writes = i32::from(block.writes)
                 )
             }
             Element::Functions(number) => format!(
@@ -386,6 +404,16 @@ impl Call<'_> {
     /// The arguments that are not declared.
     fn variable(&self, format: &FormatRule) -> String {
         let parameters = &self.signature.parameters;
+        if let Some(words) = format.words {
+            let last = parameters.last().map_or("", |p| &p.name);
+            // What was not passed is some value that the library does not look at.
+            return format!(
+                "    va_list iotdec_l;\n    va_start(iotdec_l, {last});\n    \
+                 for (int iotdec_i = 0; iotdec_i < {words}; iotdec_i++)\n        \
+                 iotdec_m->iotdec_general[iotdec_i] = va_arg(iotdec_l, uint64_t);\n    \
+                 va_end(iotdec_l);\n"
+            );
+        }
         let [general, floating] = match format.list {
             Some(_) => [super::message::REGISTERS - 1, super::message::REGISTERS],
             None => free_registers(self.signature),
@@ -449,7 +477,8 @@ fn element_size(parameter: &Parameter, count: &Count) -> String {
 
 fn bytes(parameter: &Parameter, count: &Count) -> String {
     format!(
-        "iotdec_bytes(&iotdec_c, (long long)({}), {})",
+        "iotdec_bytes_at(&iotdec_c, (const void *){}, (long long)({}), {})",
+        parameter.name,
         count.expression,
         element_size(parameter, count)
     )
