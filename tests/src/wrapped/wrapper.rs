@@ -26,15 +26,19 @@ pub fn make(recipe: &Recipe, material: &Material, made: &Path) -> Result<Report,
 }
 
 /// How programs run with it. Those of libraries whose `wrap.toml` takes pointers for
-/// shared have their heap there.
+/// shared have their heap, their variables and their stack there.
 pub fn with(recipe: &Recipe, report: &Report, material: &Material) -> With {
     let notes = notes::read(&recipe.wrap_toml()).unwrap_or_default();
     let is_shared = notes.defaults.pointers == Pointers::Shared;
     let sysroot = material.sysroot.display().to_string();
+    let mut variables = vec![("IOTDEC_SYSROOT".into(), sysroot)];
+    if is_shared {
+        variables.push(("IOTDEC_SHARE_PROGRAM".into(), "1".into()));
+    }
     With {
         directory: report.native.parent().expect("a directory").to_owned(),
         preload: is_shared.then(|| variable_or_advice("IOTDEC_MALLOC")),
-        variables: vec![("IOTDEC_SYSROOT".into(), sysroot)],
+        variables,
         // An emulator. What takes this long hangs.
         patience: 20,
         limit: Some(Duration::from_secs(300)),
