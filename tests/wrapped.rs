@@ -27,11 +27,14 @@ struct Chosen {
 /// The tests that are always run; all of them with IOTDEC_FULL=1.
 fn chosen(material: &Material) -> Vec<Chosen> {
     let choose = |mut recipe: Recipe| {
+        let all = recipe.all_programs();
         if !is_full() {
             recipe.tests.retain(|test| test.short);
             assert!(!recipe.tests.is_empty(), "{}: no short test", recipe.name);
         }
-        let (programs, errors) = programs::compile(&recipe, material, &made().join("programs"));
+        let needed = recipe.needed(all);
+        let place = made().join("programs");
+        let (programs, errors) = programs::compile(&recipe, &needed, material, &place);
         let tests = recipe.tests.clone();
         Chosen {
             recipe,

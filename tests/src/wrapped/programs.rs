@@ -5,9 +5,14 @@ use super::{Material, in_parallel};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Compiles what is not there yet. The directory of the programs, and what the compiler
-/// says of those that do not compile.
-pub fn compile(recipe: &Recipe, material: &Material, made: &Path) -> (PathBuf, Vec<String>) {
+/// Compiles those of a recipe's programs that are not there yet. The directory of the
+/// programs, and what the compiler says of those that do not compile.
+pub fn compile(
+    recipe: &Recipe,
+    programs: &[Program],
+    material: &Material,
+    made: &Path,
+) -> (PathBuf, Vec<String>) {
     let to = made.join(&recipe.name);
     std::fs::create_dir_all(&to).expect("room for programs");
     for (name, text) in &recipe.files {
@@ -16,8 +21,7 @@ pub fn compile(recipe: &Recipe, material: &Material, made: &Path) -> (PathBuf, V
             std::fs::write(file, text).expect("room for a file");
         }
     }
-    let programs = recipe.all_programs();
-    let results = in_parallel(&programs, |program| one(recipe, program, material, &to));
+    let results = in_parallel(programs, |program| one(recipe, program, material, &to));
     (to, results.into_iter().filter_map(Result::err).collect())
 }
 

@@ -255,4 +255,19 @@ impl Recipe {
         });
         self.programs.iter().cloned().chain(own).collect()
     }
+
+    /// Those of them that the recipe's present tests run; a test may run another's.
+    pub fn needed(&self, all: Vec<Program>) -> Vec<Program> {
+        let is_run = |name: &String| {
+            let mut words = self
+                .tests
+                .iter()
+                .flat_map(|test| test.run.split_whitespace());
+            self.tests.iter().any(|test| test.name == *name) || words.any(|word| word == name)
+        };
+        let is_shared = |name: &String| self.programs.iter().any(|own| own.name == *name);
+        let all = all.into_iter();
+        all.filter(|program| is_shared(&program.name) || is_run(&program.name))
+            .collect()
+    }
 }
