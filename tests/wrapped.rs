@@ -24,6 +24,12 @@ struct Chosen {
     errors: Vec<String>,
 }
 
+impl Chosen {
+    fn run(&self, material: &Material, with: &With) -> Vec<Outcome> {
+        run(&self.recipe, &self.tests, &self.programs, material, with)
+    }
+}
+
 /// The tests that are always run; all of them with IOTDEC_FULL=1.
 fn chosen(material: &Material) -> Vec<Chosen> {
     let choose = |mut recipe: Recipe| {
@@ -71,13 +77,7 @@ fn upstreams_tests_pass_with_the_native_libraries() {
             directory: material.native.clone(),
             ..With::default()
         };
-        let outcomes = run(
-            &chosen.recipe,
-            &chosen.tests,
-            &chosen.programs,
-            &material,
-            &with,
-        );
+        let outcomes = chosen.run(&material, &with);
         let took: Duration = outcomes.iter().map(|outcome| outcome.took).sum();
         let passed = outcomes.iter().filter(|outcome| outcome.passed).count();
         println!(
@@ -109,13 +109,7 @@ fn upstreams_tests_fail_with_libraries_that_do_nothing() {
             limit: Some(Duration::from_secs(3)),
             ..With::default()
         };
-        let outcomes = run(
-            &chosen.recipe,
-            &chosen.tests,
-            &chosen.programs,
-            &material,
-            &with,
-        );
+        let outcomes = chosen.run(&material, &with);
         println!("{}: {} seen to fail", chosen.recipe.name, outcomes.len());
         failures.extend(wrong(&chosen.recipe.name, &outcomes, false));
     }
@@ -142,18 +136,13 @@ fn upstreams_tests_pass_with_the_wrappers() {
                 continue;
             }
         }
-        let Chosen {
-            recipe,
-            tests,
-            programs,
-            ..
-        } = &chosen;
+        let recipe = &chosen.recipe;
         let mut line = Line::new(recipe);
         match wrapper::make(recipe, &material, &made().join("wrappers")) {
             Ok(report) => {
                 line.wrapped(&report);
                 let with = wrapper::with(recipe, &report, &material);
-                let outcomes = run(recipe, tests, programs, &material, &with);
+                let outcomes = chosen.run(&material, &with);
                 line.add(&outcomes);
                 println!(
                     "{}: {} of {}",

@@ -363,8 +363,7 @@ pub fn find(wrapper: &Wrapper, name: &str, size: Option<usize>) -> *mut c_void {
         let (address, _) = worker.ask(request, part, name.as_bytes())?;
         match size {
             None => {
-                let mut functions = worker.functions.write().expect("nothing panics with it");
-                functions.add_named(address);
+                worker.change_functions().add_named(address);
             }
             Some(size) if !worker.shares(address, size as u64) => {
                 let text = format!("variable {name} of the library is not in shared memory");

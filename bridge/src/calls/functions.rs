@@ -102,11 +102,7 @@ impl HostLane {
         let part = state.part.load(Ordering::Acquire);
         let key = (function, part, signature);
         {
-            let known = self
-                .worker
-                .functions
-                .read()
-                .expect("nothing panics with it");
+            let known = self.worker.known_functions();
             let back = known
                 .guests
                 .get(&function)
@@ -124,11 +120,7 @@ impl HostLane {
         let guest = self
             .worker
             .ask_number(Request::Stub, part, function, u64::from(signature))?;
-        let mut known = self
-            .worker
-            .functions
-            .write()
-            .expect("nothing panics with it");
+        let mut known = self.worker.change_functions();
         known.given.insert(key, guest);
         known.natives.insert(guest, function);
         Ok(guest)
@@ -147,11 +139,7 @@ impl HostLane {
         let part = state.part.load(Ordering::Acquire);
         let key = (function, part, signature);
         {
-            let known = self
-                .worker
-                .functions
-                .read()
-                .expect("nothing panics with it");
+            let known = self.worker.known_functions();
             let home = known
                 .natives
                 .get(&function)
@@ -167,11 +155,7 @@ impl HostLane {
             .entry(signature)
             .ok_or_else(|| Record::new(Kind::NotStarted, "the wrapper has no such signature"))?;
         let native = add_stub(function, entry)?;
-        let mut known = self
-            .worker
-            .functions
-            .write()
-            .expect("nothing panics with it");
+        let mut known = self.worker.change_functions();
         known.taken.insert(key, native);
         known.guests.insert(native, function);
         Ok(native)
@@ -185,11 +169,7 @@ impl HostLane {
         signature: u32,
     ) -> Result<(), Box<Record>> {
         let key = (function, state.part.load(Ordering::Acquire), signature);
-        let known = self
-            .worker
-            .functions
-            .read()
-            .expect("nothing panics with it");
+        let known = self.worker.known_functions();
         if known.taken.contains_key(&key) || known.named.contains(&function) {
             return Ok(());
         }

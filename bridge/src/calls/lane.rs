@@ -438,15 +438,9 @@ impl HostLane {
         }
         let key = (mail.target, mail.part, mail.index);
         if self.allowed != key {
-            let functions = self
-                .worker
-                .functions
-                .read()
-                .expect("nothing panics with it");
-            if !functions.is_given(key) {
+            if !self.worker.known_functions().is_given(key) {
                 return Err("it calls back a function that it was not given with this signature");
             }
-            drop(functions);
             self.allowed = key;
         }
         Ok(serve)

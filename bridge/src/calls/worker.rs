@@ -13,7 +13,7 @@ use iotdec_wire::lane::{End, Kind as MailKind, Lane, Loaded, Mail, Request};
 use nix::libc;
 use std::os::unix::process::ExitStatusExt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, Once, OnceLock, RwLock};
+use std::sync::{Arc, Mutex, Once, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 /// How long loading a library, with its constructors, may take.
@@ -55,7 +55,7 @@ pub(crate) struct Worker {
     pub(crate) exchange: &'static HostExchange,
     /// The library's memory.
     pub(crate) memory: Range,
-    pub(crate) functions: RwLock<Functions>,
+    functions: RwLock<Functions>,
     parts: RwLock<Vec<Option<&'static State>>>,
     /// What the libraries have in their files and we have, too.
     images: RwLock<Vec<Range>>,
@@ -69,6 +69,16 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
+    /// The function pointers that were exchanged with it.
+    pub(crate) fn known_functions(&self) -> RwLockReadGuard<'_, Functions> {
+        self.functions.read().expect("nothing panics with it")
+    }
+
+    /// The same, to add some.
+    pub(crate) fn change_functions(&self) -> RwLockWriteGuard<'_, Functions> {
+        self.functions.write().expect("nothing panics with it")
+    }
+
     #[allow(clippy::too_many_arguments)]
     pub(crate) fn new(
         setting: usize,
