@@ -132,6 +132,13 @@ fn threads() {
     same("threads.c", &functions);
 }
 
+/// Each of 100 threads enters turbo, and its creator once.
+#[test]
+fn c11_threads() {
+    let [outcome] = same("threads.c", &["c11"]).try_into().expect("one");
+    assert!(outcome.count("entries") > 100, "{outcome:#?}");
+}
+
 /// More than 1,000,000 increments of one counter by turbo, QEMU and another process;
 /// message passing; store buffering.
 #[test]

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <threads.h>
 #include <unistd.h>
 
 static __thread int own = 7;
@@ -39,6 +40,21 @@ int brief_ones(void) {
         CHECK(counter == 0);
     }
     pthread_key_delete(key);
+    return 0;
+}
+
+static int returns(void* value) { return -(int)(intptr_t)value; }
+
+static int leaves(void* value) { thrd_exit(-(int)(intptr_t)value); }
+
+// As C11 has them. The creator stays in QEMU after the first.
+int c11(void) {
+    for (intptr_t i = 0; i < 100; i++) {
+        thrd_t thread;
+        int result;
+        CHECK(thrd_create(&thread, i % 2 ? returns : leaves, (void*)i) == thrd_success);
+        CHECK(thrd_join(thread, &result) == thrd_success && result == -i);
+    }
     return 0;
 }
 

@@ -1,5 +1,5 @@
-//! The library's own threads run in turbo too: the worker's `pthread_create` is found
-//! before the C library's, and hands on to it.
+//! The library's own threads run in turbo too: the worker's `pthread_create` and
+//! `thrd_create` are found before the C library's, and hand on to it.
 
 use super::{CURRENT, Lease, enter, is_on};
 use std::ffi::{c_int, c_void};
@@ -18,6 +18,11 @@ unsafe extern "C" {
 }
 /// pthread.h of glibc.
 const PTHREAD_CANCEL_DISABLE: c_int = 1;
+
+/// threads.h of glibc.
+const THRD_SUCCESS: c_int = 0;
+const THRD_ERROR: c_int = 2;
+const THRD_NOMEM: c_int = 3;
 
 /// What a thread was to run.
 struct Start {
@@ -51,6 +56,25 @@ unsafe extern "C" fn pthread_create(
         drop(unsafe { Box::from_raw(start) });
     }
     error
+}
+
+/// `thrd_create` of C11. Threads of both kinds are the same in glibc, and so is where
+/// their functions return an `int` or a pointer: in x0, of which `thrd_join` takes an `int`.
+///
+/// # Safety
+/// As the C library's.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn thrd_create(
+    thread: *mut libc::pthread_t,
+    function: enter::Function,
+    argument: *mut c_void,
+) -> c_int {
+    // SAFETY: the caller's promise; null stands for the default attributes.
+    match unsafe { pthread_create(thread, ptr::null(), function, argument) } {
+        0 => THRD_SUCCESS,
+        libc::ENOMEM => THRD_NOMEM,
+        _ => THRD_ERROR,
+    }
 }
 
 /// The C library's own.
