@@ -49,7 +49,7 @@ static int leaves(void* value) { thrd_exit(-(int)(intptr_t)value); }
 
 // As C11 has them. The creator stays in QEMU after the first.
 int c11(void) {
-    for (intptr_t i = 0; i < 100; i++) {
+    for (intptr_t i = 0; i < 500; i++) {
         thrd_t thread;
         int result;
         CHECK(thrd_create(&thread, i % 2 ? returns : leaves, (void*)i) == thrd_success);
