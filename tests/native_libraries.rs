@@ -3,7 +3,9 @@
 
 use iotdec_tests::environment::{self, is_full, root, variable_or_advice};
 use iotdec_tests::fetch;
-use iotdec_wrap::{Error, Report, Request, Side, elf, native_library};
+use iotdec_wrap::native::{Report, Side, native_library};
+use iotdec_wrap::wrap::Request;
+use iotdec_wrap::{Error, elf};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -60,15 +62,16 @@ fn zlib() -> &'static Zlib {
 
 fn request(source: &Path, own: &Path, output: &Path, config: Option<PathBuf>) -> Request {
     Request {
-        header: source.join("zlib.h"),
+        headers: vec![source.join("zlib.h")],
         library: own.to_owned(),
         config,
         output: output.to_owned(),
+        ..Request::default()
     }
 }
 
 fn config() -> PathBuf {
-    root().join("examples/native-libraries/zlib.toml")
+    root().join("examples/library-bridge/zlib.toml")
 }
 
 /// The accelerator, where this build has one.
@@ -323,7 +326,7 @@ fn parts_that_do_not_fit_together_are_not_used() {
     let other = tempfile::tempdir().expect("a directory");
     let less = other.path().join("less.toml");
     let text = std::fs::read_to_string(config()).expect("the configuration");
-    std::fs::write(&less, text + "compress = { serve = \"guest\" }\n").expect("room");
+    std::fs::write(&less, text + "[function.compress]\nserve = \"guest\"\n").expect("room");
     let request = Request {
         output: other.path().to_owned(),
         ..zlib.request(Some(less))
@@ -401,31 +404,38 @@ fn what_is_not_said_is_not_guessed() {
     assert_eq!(served(&bare, "deflateInit_"), Side::Guest);
 
     for (line, replaced, says) in [
-        ("inflateBack = { serve = \"guest\" }", "", "inflateBack: "),
         (
-            "flags = [\"-D_LARGEFILE64_SOURCE\"]",
+            "[function.\"inflateBack*\"]\nserve = \"guest\"",
+            "",
+            "inflateBack: ",
+        ),
+        (
+            "flags = [\"-D_LARGEFILE64_SOURCE=1\"]",
             "",
             "crc32_combine64: ",
         ),
         (
-            "callbacks = [\"zalloc\", \"zfree\"]",
+            "next_in = \"in[avail_in], moves\"",
             "",
-            "z_stream_s.zalloc",
+            "z_stream_s.next_in",
         ),
-        ("[\"extra\", ", "[", "gz_header_s.extra"),
+        ("as = \"shared\" ", "", "gz_header_s.extra"),
         (
             "identity = \"state\"",
-            "data = [\"state\"]",
-            "duplicate key",
+            "state = \"value\"",
+            "has no identity",
         ),
-        ("identity = \"state\"", "", "has no identity"),
-        ("\"msg\"", "\"message\"", "no field message"),
+        ("msg = \"text\"", "message = \"text\"", "no field message"),
         (
             "makes = \"dest\"",
             "makes = \"destination\"",
             "no parameter destination",
         ),
-        ("deflateEnd =", "deflateEnds =", "function.deflateEnds"),
+        (
+            "[function.\"*lateEnd\"]",
+            "[function.\"*lateEnds\"]",
+            "function.*lateEnds",
+        ),
         ("serve = \"guest\"", "serve = \"gast\"", "gast"),
     ] {
         let error = with_line(line, replaced).expect_err(line).to_string();

@@ -40,9 +40,8 @@ pub enum Command {
     Play(PlayArgs),
     /// Measure how fast a decoder is in GStreamer, and what other ways would cost.
     Bench(BenchArgs),
-    /// Make a library for emulated programs whose functions the host's library does.
-    NativeLibrary(NativeLibraryArgs),
-    /// Make a library for native programs whose functions a library for aarch64 does.
+    /// Make a library for native programs whose functions a library for aarch64 does, or
+    /// the other way round.
     Wrap(WrapArgs),
     /// Call a function of a library for aarch64.
     Call(CallArgs),
@@ -190,49 +189,34 @@ pub struct BenchArgs {
     pub check: bool,
 }
 
-const NATIVE_LIBRARY_HELP: &str = "\
-Writes DIR/guest/SONAME, which an emulated program is to find before its own library,
-DIR/host/iotdec-native-SONAME, for the accelerator, and DIR/source.
-
-docs/native-libraries.md shows it with zlib.
-
-Examples:
-  iotdec native-library zlib.h --library sysroot/lib/aarch64-linux-gnu/libz.so.1 \\
-      --config zlib.toml -o native
-  qemu-aarch64 -L sysroot -plugin libiotdec_accel.so,libraries=native/host \\
-      -E LD_LIBRARY_PATH=native/guest program";
-
-/// Arguments of `iotdec native-library`.
-#[derive(Debug, clap::Args)]
-#[command(after_help = NATIVE_LIBRARY_HELP)]
-pub struct NativeLibraryArgs {
-    /// The header that declares the library's functions.
-    pub header: PathBuf,
-    /// The aarch64 library itself: its name, and what it exports.
-    #[arg(long, value_name = "FILE")]
-    pub library: PathBuf,
-    /// What the header does not say.
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// Where to write, made if need be.
-    #[arg(short, long, value_name = "DIR")]
-    pub output: PathBuf,
-    /// Print what became of each function as JSON.
-    #[arg(long)]
-    pub json: bool,
-}
-
 const WRAP_HELP: &str = "\
 Writes DIR/SONAME, which native programs link and load as they would the library itself,
 DIR/iotdec-guest-SONAME, which runs in the emulator, DIR/NAME.pc and DIR/source.
 
+With --direction guest-to-host: DIR/guest/SONAME, which an emulated program is to find
+before its own library, DIR/host/iotdec-native-SONAME, which calls the host's library, and
+DIR/source.
+
 Functions that cannot be wrapped are listed with the reason, and with the line for
-wrap.toml that would settle it. docs/library-bridge.md shows it with zlib.
+wrap.toml that would settle it. docs/library-bridge.md shows it with zlib, and
+docs/native-libraries.md the other direction.
 
 Examples:
   iotdec wrap vendor.h --library libvendor.so.1 -o wrapped
   iotdec wrap zlib.h --library sysroot/lib/aarch64-linux-gnu/libz.so.1 \\
-      --config examples/library-bridge/zlib.toml -o wrapped --json";
+      --config examples/library-bridge/zlib.toml -o wrapped --json
+  iotdec wrap zlib.h --library sysroot/lib/aarch64-linux-gnu/libz.so.1 \\
+      --config examples/library-bridge/zlib.toml --direction guest-to-host -o native";
+
+/// Who calls, and who does it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Direction {
+    /// Native programs call, the library for aarch64 does it.
+    #[default]
+    HostToGuest,
+    /// Emulated programs call, the host's library does it.
+    GuestToHost,
+}
 
 /// Arguments of `iotdec wrap`.
 #[derive(Debug, clap::Args)]
@@ -251,6 +235,9 @@ pub struct WrapArgs {
     /// as below /usr/include
     #[arg(short = 'I', long, value_name = "DIR")]
     pub include: Vec<PathBuf>,
+    /// Who calls, and who does it.
+    #[arg(long, value_enum, default_value_t)]
+    pub direction: Direction,
     /// Where to write, made if need be.
     #[arg(short, long, value_name = "DIR")]
     pub output: PathBuf,

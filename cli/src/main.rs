@@ -9,7 +9,6 @@ mod input;
 mod interrupt;
 mod list;
 mod meter;
-mod native_library;
 mod output;
 mod pipeline;
 mod play;
@@ -36,9 +35,6 @@ fn main() -> ExitCode {
 }
 
 fn run(command: &Command) -> Result<ExitCode, Failure> {
-    if let Command::NativeLibrary(args) = command {
-        return native_library::run(args);
-    }
     if let Command::Wrap(args) = command {
         return wrap::run(args);
     }
@@ -51,7 +47,7 @@ fn run(command: &Command) -> Result<ExitCode, Failure> {
         Command::List(args) => list::run(args),
         Command::Play(args) => play::run(args),
         Command::Bench(args) => bench::run(args),
-        Command::NativeLibrary(_) | Command::Wrap(_) | Command::Call(_) => {
+        Command::Wrap(_) | Command::Call(_) => {
             unreachable!("does without GStreamer, above")
         }
     }

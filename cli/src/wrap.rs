@@ -1,10 +1,14 @@
 //! `iotdec wrap`: makes a library for native programs whose functions a library for
-//! aarch64 does.
+//! aarch64 does, or one for emulated programs whose functions the host's library does.
 
-use crate::args::WrapArgs;
+mod native;
+
+use crate::args::{Direction, WrapArgs};
 use crate::failure::Failure;
 use crate::output;
+use iotdec_wrap::native::native_library;
 use iotdec_wrap::wrap::{Report, Request, wrap};
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,11 +29,25 @@ pub fn run(args: &WrapArgs) -> Result<ExitCode, Failure> {
         output: args.output.clone(),
         runtime: std::env::var_os(RUNTIME).map(PathBuf::from),
     };
-    let report = wrap(&request).map_err(|error| Failure::Error(error.to_string()))?;
+    let failed = |error: iotdec_wrap::Error| Failure::Error(error.to_string());
+    match args.direction {
+        Direction::HostToGuest => print(args, &wrap(&request).map_err(failed)?, summary),
+        Direction::GuestToHost => {
+            let report = native_library(&request).map_err(failed)?;
+            print(args, &report, native::summary)
+        }
+    }
+}
+
+fn print<T: Serialize>(
+    args: &WrapArgs,
+    report: &T,
+    summary: impl Fn(&T) -> String,
+) -> Result<ExitCode, Failure> {
     if args.json {
-        output::print_json(&report)?;
+        output::print_json(report)?;
     } else {
-        output::print(&summary(&report))?;
+        output::print(&summary(report))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -5,9 +5,11 @@
 //! function of the guest. And what one side's library has made belongs to that side, as
 //! the two libraries may differ within.
 
-use crate::config::{Config, RecordConfig, Returns, Serve};
 use crate::elf::Exports;
-use crate::model::{Float, Function, Header, Type};
+use crate::model::{Field, Float, Function, Header, Parameter, Type};
+use crate::notes::{Notes, Pass, Serve, Way, fits, said};
+use crate::rules::names::is_user_data;
+use crate::rules::pointers::is_amount;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What becomes of a function.
@@ -26,13 +28,9 @@ pub fn choose(
     exports: &Exports,
     guest: &Header,
     host: &Header,
-    config: &Config,
+    notes: &Notes,
 ) -> BTreeMap<String, Choice> {
-    let chooser = Chooser {
-        guest,
-        host,
-        config,
-    };
+    let chooser = Chooser { guest, host, notes };
     let names = exports.functions.keys();
     let mut choices: BTreeMap<String, Choice> = names
         .map(|name| (name.clone(), chooser.by_itself(name)))
@@ -45,7 +43,7 @@ pub fn choose(
 struct Chooser<'a> {
     guest: &'a Header,
     host: &'a Header,
-    config: &'a Config,
+    notes: &'a Notes,
 }
 
 impl Chooser<'_> {
@@ -54,9 +52,12 @@ impl Chooser<'_> {
         let Some(function) = self.guest.functions.get(name) else {
             return Choice::Left("the header does not declare it".into());
         };
-        let configured = self.config.functions.get(name);
-        if configured.is_some_and(|function| function.serve == Serve::Guest) {
-            return Choice::Left("the configuration says so".into());
+        if self.notes.serve(name) == Serve::Guest {
+            return Choice::Left("wrap.toml says so".into());
+        }
+        let refused = self.notes.defaults.refuse.iter();
+        if let Some((_, why)) = refused.into_iter().find(|(pattern, _)| fits(pattern, name)) {
+            return Choice::Left(format!("wrap.toml refuses it: {why}"));
         }
         if let Some(why) = self.obstacle(name, function) {
             return Choice::Left(why);
@@ -69,8 +70,26 @@ impl Chooser<'_> {
     }
 
     fn returns_argument(&self, name: &str) -> bool {
-        let config = self.config.functions.get(name);
-        config.and_then(|function| function.returns) == Some(Returns::Argument)
+        let returns = said(&self.notes.functions, name).find_map(|notes| notes.returns.as_ref());
+        returns == Some(&Pass::Argument)
+    }
+
+    /// Whether a pointer to anything is to bytes.
+    fn is_to_bytes(&self, name: &str, function: &Function, index: usize) -> bool {
+        let parameters = &function.signature.parameters;
+        let Parameter {
+            name: parameter,
+            value,
+            ..
+        } = &parameters[index];
+        if value.kind.pointee().is_none_or(|to| to.kind != Type::Void) {
+            return false;
+        }
+        let functions = &self.notes.functions;
+        let noted = self
+            .notes
+            .parameter(functions, name, index, parameter, &value.spelling);
+        noted.is_some() || parameters.get(index + 1).is_some_and(is_amount)
     }
 
     fn obstacle(&self, name: &str, function: &Function) -> Option<String> {
@@ -90,12 +109,11 @@ impl Chooser<'_> {
             }
             other => return Some(format!("returns {}", describe(other))),
         }
-        let data = self.config.functions.get(name).map(|f| &f.data[..]);
-        signature.parameters.iter().find_map(|parameter| {
-            let is_data = data.is_some_and(|names| names.contains(&parameter.name));
+        let mut parameters = signature.parameters.iter().enumerate();
+        parameters.find_map(|(index, parameter)| {
             let why = match &parameter.value.kind {
                 kind if is_word(kind) => None,
-                Type::Pointer(to) if is_data && to.kind == Type::Void => None,
+                Type::Pointer(_) if self.is_to_bytes(name, function, index) => None,
                 Type::Pointer(to) => self.behind(&to.kind, &mut BTreeSet::new()),
                 other => Some(describe(other)),
             };
@@ -116,7 +134,7 @@ impl Chooser<'_> {
             Type::Array { element, .. } => self.behind(&element.kind, seen),
             Type::Record(name) => self.in_record(name, seen),
             Type::Void => {
-                Some("a pointer to anything; if it is to bytes, list it under data".into())
+                Some("a pointer to anything; if it is to bytes, say so, as \"in[COUNT]\"".into())
             }
             Type::Pointer(to) if matches!(to.kind, Type::Function(_)) => Some(describe(&to.kind)),
             Type::Pointer(_) => {
@@ -141,10 +159,8 @@ impl Chooser<'_> {
         let Some(layout) = &record.layout else {
             return Some(format!("{} is opaque", record.spelling));
         };
-        let nothing = RecordConfig::default();
-        let config = self.config.records.get(name).unwrap_or(&nothing);
         layout.fields.iter().find_map(|field| {
-            if config.fields().any(|known| known == field.name) {
+            if self.is_known(name, field) {
                 return None;
             }
             let why = match &field.value.kind {
@@ -152,12 +168,34 @@ impl Chooser<'_> {
                     Some(describe(&to.kind))
                 }
                 Type::Pointer(_) => Some(format!(
-                    "a pointer; say in [struct.{name}] what it is: identity, text or data"
+                    "a pointer; say in [struct.{name}] what it is: identity = \"{0}\", or {0} = \
+                     \"text\", \"in[COUNT]\", \"out[COUNT]\" or \"value\"",
+                    field.name
                 )),
                 other => self.behind(other, seen),
             };
             why.map(|why| format!("{}.{}: {why}", record.spelling, field.name))
         })
+    }
+
+    /// Whether it is known what a field is to both sides.
+    fn is_known(&self, tag: &str, field: &Field) -> bool {
+        let noted = || said(&self.notes.records, tag);
+        let Type::Pointer(to) = &field.value.kind else {
+            return false;
+        };
+        let identity = self.notes.identity(tag);
+        if identity == Some(&field.name)
+            || noted().any(|notes| notes.fields.contains_key(&field.name))
+        {
+            return true;
+        }
+        match &to.kind {
+            // An object that brings some along when it is made is the guest's.
+            Type::Function(_) => identity.is_some(),
+            Type::Void if is_user_data(&field.name) => true,
+            _ => noted().find_map(|notes| notes.way) == Some(Way::Shared),
+        }
     }
 
     /// What a function that is left returns is the guest's library's: whatever may
@@ -183,11 +221,11 @@ impl Chooser<'_> {
             Type::Pointer(to) => (!to.is_const).then(|| to.kind.clone()),
             _ => None,
         };
-        let data = self.config.functions.get(name).map(|f| &f.data[..]);
-        let parameters = self.guest.functions[name].signature.parameters.iter();
+        let function = &self.guest.functions[name];
+        let parameters = function.signature.parameters.iter().enumerate();
         let changed: Vec<Type> = parameters
-            .filter(|p| data.is_none_or(|data| !data.contains(&p.name)))
-            .filter_map(|p| changes(&p.value.kind))
+            .filter(|(index, _)| !self.is_to_bytes(name, function, *index))
+            .filter_map(|(_, parameter)| changes(&parameter.value.kind))
             .collect();
         let maker = self.guest.functions.iter().find(|(other, function)| {
             matches!(choices.get(*other), Some(Choice::Left(_)))
@@ -201,10 +239,10 @@ impl Chooser<'_> {
     /// Objects of the host must not get into functions of the guest's library that
     /// were left for some other reason than that somebody thought of it.
     fn refuse_mixtures(&self, choices: &mut BTreeMap<String, Choice>) {
-        let has_objects = self.config.records.values().any(|r| r.identity.is_some());
+        let mut records = self.guest.records.keys();
+        let has_objects = records.any(|tag| self.notes.identity(tag).is_some());
         for (name, choice) in choices {
-            let configured = self.config.functions.get(name);
-            let is_thought_of = configured.is_some_and(|f| f.serve == Serve::Guest);
+            let is_thought_of = self.notes.serve(name) == Serve::Guest;
             let why = match choice {
                 Choice::Left(why) if !is_thought_of => why,
                 _ => continue,
@@ -224,7 +262,7 @@ impl Chooser<'_> {
                 .iter()
                 .filter_map(|parameter| {
                     let record = parameter.value.kind.pointed_record()?;
-                    self.config.records.get(record)?.identity.as_ref()?;
+                    self.notes.identity(record)?;
                     Some(&self.guest.records[record].spelling)
                 });
             if let Some(object) = objects.next() {

@@ -95,6 +95,12 @@ pub struct FunctionNotes {
     /// How many words, numbers or pointers to shared memory, follow the parameters of a
     /// variadic function at most.
     pub variable_words: Option<usize>,
+    /// The parameter by which it hands out a new object with an identity.
+    pub makes: Option<String>,
+    /// The parameter whose object is no more when it returns.
+    pub ends: Option<String>,
+    /// Who does it, where either side could.
+    pub serve: Option<Serve>,
     /// Names and types of the functions it looks up, if it looks functions up: typedefs
     /// of the header.
     #[serde(default)]
@@ -102,6 +108,17 @@ pub struct FunctionNotes {
     /// How parameters cross, by name or by number from 1.
     #[serde(flatten)]
     pub parameters: BTreeMap<String, Pass>,
+}
+
+/// Who does a function of a library that is on both sides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Serve {
+    /// The host, where it can.
+    #[default]
+    Host,
+    /// The guest's own library, always.
+    Guest,
 }
 
 /// What is special about a struct.
@@ -114,6 +131,9 @@ pub struct RecordNotes {
     /// and cross as values.
     #[serde(default)]
     pub only: Vec<String>,
+    /// The field that the library sets, when it makes such an object, to something that no
+    /// other living object has; by it is known whose the object is.
+    pub identity: Option<String>,
     /// How the pointers in it cross.
     #[serde(flatten)]
     pub fields: BTreeMap<String, Pass>,
@@ -183,6 +203,27 @@ impl Notes {
             .or_else(|| self.types.get(spelling))
     }
 
+    /// The field by which a struct's objects are known.
+    pub fn identity(&self, tag: &str) -> Option<&str> {
+        said(&self.records, tag).find_map(|notes| notes.identity.as_deref())
+    }
+
+    /// The parameter by which a function hands out a new object.
+    pub fn makes(&self, function: &str) -> Option<&str> {
+        said(&self.functions, function).find_map(|notes| notes.makes.as_deref())
+    }
+
+    /// The parameter whose object a function ends.
+    pub fn ends(&self, function: &str) -> Option<&str> {
+        said(&self.functions, function).find_map(|notes| notes.ends.as_deref())
+    }
+
+    /// Who is to do a function that either side could.
+    pub fn serve(&self, function: &str) -> Serve {
+        let serve = said(&self.functions, function).find_map(|notes| notes.serve);
+        serve.unwrap_or_default()
+    }
+
     /// Complains about what is not in the headers: a misspelt name would change nothing,
     /// and nobody would notice.
     pub fn strangers(&self, header: &Header) -> Vec<String> {
@@ -199,7 +240,9 @@ impl Notes {
                 continue;
             }
             let those: Vec<_> = those.map(|(_, function)| function).collect();
+            let objects = notes.makes.iter().chain(&notes.ends);
             let wanted = notes.parameters.keys().chain(&notes.format);
+            let wanted = wanted.chain(objects.clone());
             for wanted in wanted {
                 let has = |parameters: &[crate::model::Parameter]| {
                     let number = wanted.parse::<usize>();
@@ -211,6 +254,16 @@ impl Notes {
                     .any(|function| has(&function.signature.parameters))
                 {
                     strangers.push(format!("function.{pattern}: it has no parameter {wanted}"));
+                }
+            }
+            let parameters = those.iter().flat_map(|it| &it.signature.parameters);
+            for object in parameters.filter(|p| objects.clone().any(|name| *name == p.name)) {
+                let record = object.value.kind.pointed_record();
+                if record.and_then(|record| self.identity(record)).is_none() {
+                    strangers.push(format!(
+                        "function.{pattern}: {} is no struct, or has no identity",
+                        object.name
+                    ));
                 }
             }
         }
@@ -231,7 +284,7 @@ impl Notes {
                 ));
                 continue;
             }
-            for field in notes.fields.keys() {
+            for field in notes.fields.keys().chain(&notes.identity) {
                 if those
                     .iter()
                     .all(|(_, record)| record.field(field).is_none())

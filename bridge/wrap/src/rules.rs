@@ -6,8 +6,8 @@
 //! it has to be copied, and so it has to be known how much it is. Where types do not say,
 //! `wrap.toml` must; nothing is guessed that could corrupt memory.
 
-mod names;
-mod pointers;
+pub(crate) mod names;
+pub(crate) mod pointers;
 mod records;
 mod streams;
 
@@ -352,6 +352,8 @@ impl Decider<'_> {
     fn returned(&mut self, whose: Whose, result: &Value) -> Result<Crossing, String> {
         let noted = said(self.table(whose), whose.name).find_map(|notes| notes.returns.as_ref());
         let noted = noted.or_else(|| self.notes.types.get(&result.spelling));
+        // What was copied for the call is found again by its address.
+        let noted = noted.filter(|pass| **pass != Pass::Argument);
         Ok(match &result.kind {
             Type::Pointer(to) => match (noted, &to.kind) {
                 (_, Type::Function(signature)) => {

@@ -165,7 +165,7 @@ fn write_abi(source: &parse::Source, plan: &Plan, output: &Path) -> Result<[Path
 }
 
 /// Options of a compiler that make it find the headers of [`Request::include`].
-fn include_options(request: &Request, target: parse::Target) -> Vec<String> {
+pub(crate) fn include_options(request: &Request, target: parse::Target) -> Vec<String> {
     let directories = request.include.iter().flat_map(|directory| {
         let absolute = fs::canonicalize(directory).unwrap_or_else(|_| directory.clone());
         [absolute.join(target.triple), absolute]

@@ -1,8 +1,8 @@
 //! What the host may do, and what not, by the header alone and with a word on it.
 
 use iotdec_wrap::choose::{Choice, choose};
-use iotdec_wrap::config::Config;
 use iotdec_wrap::elf::Exports;
+use iotdec_wrap::notes::Notes;
 use iotdec_wrap::parse;
 use std::collections::BTreeMap;
 
@@ -58,24 +58,24 @@ int prints_object(struct object *o, const char *format, ...);
 ";
 
 /// What becomes of each function of [`HEADER`].
-fn choices(config: &str) -> BTreeMap<String, Choice> {
+fn choices(notes: &str) -> BTreeMap<String, Choice> {
     let place = tempfile::tempdir().expect("a directory");
     let file = place.path().join("header.h");
     std::fs::write(&file, HEADER).expect("room");
-    let config: Config = toml::from_str(config).expect("TOML");
+    let notes: Notes = toml::from_str(notes).expect("TOML");
     let [guest, host] = parse::read(
         &parse::Source::of(&[file], &[]),
         &|_| true,
         [parse::GUEST, parse::HOST],
     )
     .unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!(config.strangers(&guest), [""; 0]);
+    assert_eq!(notes.strangers(&guest), [""; 0]);
     let mut exports = Exports::default();
     for name in guest.functions.keys() {
         exports.functions.insert(name.clone(), None);
     }
     exports.functions.insert("undeclared".into(), None);
-    choose(&exports, &guest, &host, &config)
+    choose(&exports, &guest, &host, &notes)
 }
 
 #[track_caller]
@@ -132,16 +132,16 @@ fn with_a_word_on_it() {
         r#"
         [function]
         same = { returns = "argument" }
-        anything = { data = ["a"] }
+        anything = { a = "in[8]" }
         look = { serve = "guest" }
         [struct.linked]
-        data = ["next"]
+        next = "value"
         "#,
     );
     for name in ["same", "change", "anything", "of_linked"] {
         assert_eq!(choices[name], Choice::Carried, "{name}");
     }
-    assert_left(&choices, "look", "the configuration says so");
+    assert_left(&choices, "look", "wrap.toml says so");
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn objects_are_not_mixed() {
     let object = r#"
         [struct.object]
         identity = "inner"
-        data = ["bytes"]
+        bytes = "in[8]"
         "#;
     let refused = choices(object);
     assert_eq!(refused["of_object"], Choice::Carried);
@@ -161,5 +161,5 @@ fn objects_are_not_mixed() {
     let said = choices(&format!(
         "{object}\n[function]\nprints_object = {{ serve = \"guest\" }}\n"
     ));
-    assert_left(&said, "prints_object", "the configuration says so");
+    assert_left(&said, "prints_object", "wrap.toml says so");
 }

@@ -4,27 +4,30 @@ mod guest;
 mod host;
 
 use crate::choose::Choice;
-use crate::config::{Config, RecordConfig};
 use crate::elf::Exports;
+use crate::kept::Kept;
 use crate::model::{Function, Header, Record, Type};
+use crate::notes::Notes;
 use iotdec_wire::door::{self, Service, Status};
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::Path;
+use std::path::PathBuf;
 
 /// A library whose functions are all decided.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan<'a> {
-    /// The header's absolute path.
-    pub header: &'a Path,
+    /// Absolute paths of the headers.
+    pub headers: &'a [PathBuf],
     /// What it says for the guest.
     pub guest: &'a Header,
     /// What it says for the host.
     pub host: &'a Header,
     /// What the library exports.
     pub exports: &'a Exports,
-    /// What the header cannot say.
-    pub config: &'a Config,
+    /// What the headers cannot say.
+    pub notes: &'a Notes,
+    /// The structs whose objects have an identity.
+    pub kept: &'a BTreeMap<String, Kept>,
     /// What becomes of each function.
     pub choices: &'a BTreeMap<String, Choice>,
 }
@@ -45,22 +48,20 @@ impl<'a> Plan<'a> {
     }
 
     /// The structs whose objects have an identity.
-    fn kept(&self) -> impl Iterator<Item = (&'a str, &'a Record, &'a RecordConfig)> + use<'a> {
-        let Plan { guest, config, .. } = *self;
-        let kept = config.records.iter().filter(|(_, c)| c.identity.is_some());
-        kept.map(|(tag, config)| (tag.as_str(), &guest.records[tag], config))
+    fn kept(&self) -> impl Iterator<Item = (&'a str, &'a Record, &'a Kept)> + use<'a> {
+        let Plan { guest, kept, .. } = *self;
+        let kept = kept.iter();
+        kept.map(|(tag, kept)| (tag.as_str(), &guest.records[tag], kept))
     }
 
     fn objects(&self, function: &'a Function) -> Vec<Object<'a>> {
-        let records = &self.config.records;
         let objects = function
             .signature
             .parameters
             .iter()
             .filter_map(|parameter| {
                 let tag = parameter.value.kind.pointed_record()?;
-                records.get(tag)?.identity.as_ref()?;
-                Some(Object {
+                self.kept.contains_key(tag).then_some(Object {
                     parameter: &parameter.name,
                     tag,
                 })
@@ -70,11 +71,11 @@ impl<'a> Plan<'a> {
 
     fn opening(&self, what: &str) -> String {
         let name = &self.exports.name;
-        let header = self.header.display();
-        format!(
-            "/* {name}: {what}.\n * Written by iotdec native-library from {header}. */\n\
-             #include \"{header}\"\n#include \"layout.h\"\n"
-        )
+        let mut text = format!("/* {name}: {what}. Written by iotdec wrap. */\n");
+        for header in self.headers {
+            let _ = writeln!(text, "#include \"{}\"", header.display());
+        }
+        text + "#include \"layout.h\"\n"
     }
 
     /// The guest's side.

@@ -18,6 +18,11 @@ pub enum Pass {
     Data(Data),
     /// A file descriptor, of which the library gets a duplicate.
     Descriptor,
+    /// Of a field: text that the library sets and the program reads.
+    Text,
+    /// Of a result: one of the pointers that the function was given, or into what one of
+    /// them points at, or null.
+    Argument,
 }
 
 /// Memory that is copied where it is not shared.
@@ -55,6 +60,8 @@ impl TryFrom<String> for Pass {
             "shared" => Ok(Self::Shared),
             "string" => Ok(Self::String),
             "descriptor" => Ok(Self::Descriptor),
+            "text" => Ok(Self::Text),
+            "argument" => Ok(Self::Argument),
             other if other.starts_with("strings") => match amount(&other["strings".len()..]) {
                 Some((count, "")) => Ok(Self::Strings(count)),
                 _ => Err(format!("{text:?}: after \"strings\" there can be [COUNT]")),
@@ -62,8 +69,9 @@ impl TryFrom<String> for Pass {
             other => data(other).map(Self::Data).ok_or_else(|| {
                 format!(
                     "{text:?} is no way to cross; there are \"value\", \"shared\", \"string\", \
-                     \"strings\", \"in\", \"out\", \"inout\", the last three with [COUNT] or \
-                     [COUNT bytes], and after it \", back[COUNT]\" \", moves\" or \", keep\""
+                     \"strings\", \"text\", \"argument\", \"in\", \"out\", \"inout\", the last \
+                     three with [COUNT] or [COUNT bytes], and after it \", back[COUNT]\" \
+                     \", moves\" or \", keep\""
                 )
             }),
         }

@@ -118,6 +118,8 @@ impl Decider<'_> {
             Pass::Value => Crossing::Value,
             Pass::Shared => Crossing::Shared,
             Pass::Descriptor => return Err("a pointer is no file descriptor".into()),
+            Pass::Text => return Err("only a field of a struct can be \"text\"".into()),
+            Pass::Argument => return Err("only a result can be \"argument\"".into()),
             Pass::String => Crossing::Text,
             Pass::Strings(count) => Crossing::Texts(count.clone()),
             Pass::Data(data) => Crossing::Data(self.block(data, to)?),
@@ -256,7 +258,8 @@ fn one() -> Count {
     }
 }
 
-fn is_amount(parameter: &Parameter) -> bool {
+/// Whether a parameter is a number that is called like an amount.
+pub(crate) fn is_amount(parameter: &Parameter) -> bool {
     let size = parameter.value.kind.integer_size();
     size.is_some_and(|size| size >= 4) && names::is_amount(&parameter.name)
 }

@@ -129,7 +129,7 @@ impl Decider<'_> {
             .cloned();
         match &value.kind {
             Type::Pointer(to) => match (&to.kind, noted) {
-                (_, Some(Pass::Value)) => Ok(None),
+                (_, Some(Pass::Value | Pass::Text)) => Ok(None),
                 (Type::Function(signature), _) => {
                     let place = format!("{tag}.{name}");
                     let typedef = value.typedef.clone().unwrap_or(place);

@@ -2,7 +2,7 @@
 
 use super::{Object, Plan, parameter_list, returns};
 use crate::choose::Choice;
-use crate::config::{FunctionConfig, RecordConfig};
+use crate::kept::Kept;
 use crate::model::Function;
 use std::fmt::Write;
 
@@ -15,8 +15,8 @@ pub fn source(plan: &Plan, fingerprint: u64) -> String {
         let _ = writeln!(text, "    HOST_{name},");
     }
     text += "};\n";
-    for (tag, record, config) in plan.kept() {
-        helpers(tag, &record.spelling, config, &mut text);
+    for (tag, record, kept) in plan.kept() {
+        helpers(tag, &record.spelling, kept, &mut text);
     }
     for (name, function) in plan.carried() {
         text += "\n";
@@ -64,11 +64,8 @@ fn own(plan: &Plan, fingerprint: u64, text: &mut String) {
 }
 
 /// What has to be done around calls with a kind of object.
-fn helpers(tag: &str, spelling: &str, config: &RecordConfig, text: &mut String) {
-    let identity = config
-        .identity
-        .as_deref()
-        .expect("only for those that have one");
+fn helpers(tag: &str, spelling: &str, kept: &Kept, text: &mut String) {
+    let identity = &kept.identity;
     let each = |template: &str, fields: &[String]| -> String {
         fields
             .iter()
@@ -77,18 +74,18 @@ fn helpers(tag: &str, spelling: &str, config: &RecordConfig, text: &mut String) 
     };
     let calls_back = each(
         "    if (object->@ && !iotdec_is_host_function((uintptr_t)object->@))\n        return 1;\n",
-        &config.callbacks,
+        &kept.callbacks,
     );
     let forget = each(
         "    if (iotdec_is_host_function((uintptr_t)object->@))\n        object->@ = 0;\n",
-        &config.callbacks,
+        &kept.callbacks,
     );
     let note = each(
         "    iotdec_note_host_function((uintptr_t)object->@);\n",
-        &config.callbacks,
+        &kept.callbacks,
     );
-    let no_text = each("        object->@ = 0;\n", &config.text);
-    let texts = each("    object->@ = iotdec_text(object->@);\n", &config.text);
+    let no_text = each("        object->@ = 0;\n", &kept.text);
+    let texts = each("    object->@ = iotdec_text(object->@);\n", &kept.text);
     let _ = write!(
         text,
         r#"
@@ -155,12 +152,11 @@ static __attribute__((unused)) void {tag}_ended({spelling} *object, void *identi
 /// A function that the host does for its own objects, and the guest's library for all
 /// others.
 fn stub(plan: &Plan, name: &str, function: &Function, text: &mut String) {
-    let nothing = FunctionConfig::default();
-    let config = plan.config.functions.get(name).unwrap_or(&nothing);
+    let [makes, ends] = [plan.notes.makes(name), plan.notes.ends(name)];
     let objects = plan.objects(function);
-    let is = |object: &Object, role: &Option<String>| role.as_deref() == Some(object.parameter);
-    let new = objects.iter().find(|object| is(object, &config.makes));
-    let old: Vec<_> = objects.iter().filter(|o| !is(o, &config.makes)).collect();
+    let is = |object: &Object, role: Option<&str>| role == Some(object.parameter);
+    let new = objects.iter().find(|object| is(object, makes));
+    let old: Vec<_> = objects.iter().filter(|o| !is(o, makes)).collect();
 
     open_function(name, function, text);
     for (index, object) in old.iter().enumerate() {
@@ -195,7 +191,7 @@ fn stub(plan: &Plan, name: &str, function: &Function, text: &mut String) {
     if let Some(Object { parameter, tag }) = new {
         let _ = writeln!(text, "    void *iotdec_before = {tag}_mark({parameter});");
     }
-    for object in old.iter().filter(|object| is(object, &config.ends)) {
+    for object in old.iter().filter(|object| is(object, ends)) {
         // Before it ends: another thread may be given its identity right after.
         let _ = writeln!(
             text,
@@ -223,7 +219,7 @@ fn stub(plan: &Plan, name: &str, function: &Function, text: &mut String) {
     }
     for object in &old {
         let Object { parameter, tag } = object;
-        let _ = if is(object, &config.ends) {
+        let _ = if is(object, ends) {
             writeln!(text, "    {tag}_ended({parameter}, iotdec_{parameter});")
         } else {
             writeln!(
@@ -245,11 +241,7 @@ fn stub(plan: &Plan, name: &str, function: &Function, text: &mut String) {
 /// A function that the guest's library does, and to which no object of the host may
 /// get.
 fn guarded(plan: &Plan, name: &str, function: &Function, objects: &[Object], text: &mut String) {
-    let makes = plan
-        .config
-        .functions
-        .get(name)
-        .and_then(|f| f.makes.as_deref());
+    let makes = plan.notes.makes(name);
     open_function(name, function, text);
     for Object { parameter, tag } in objects {
         let _ = if makes == Some(parameter) {

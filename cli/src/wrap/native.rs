@@ -1,31 +1,10 @@
-//! `iotdec native-library`: makes both parts of a library that the host does for the
-//! guest.
+//! What `iotdec wrap --direction guest-to-host` says.
 
-use crate::args::NativeLibraryArgs;
-use crate::failure::Failure;
-use crate::output;
-use iotdec_wrap::{Report, Request, native_library};
+use iotdec_wrap::native::Report;
 use std::collections::BTreeMap;
-use std::process::ExitCode;
 
-/// Runs the command.
-pub fn run(args: &NativeLibraryArgs) -> Result<ExitCode, Failure> {
-    let request = Request {
-        header: args.header.clone(),
-        library: args.library.clone(),
-        config: args.config.clone(),
-        output: args.output.clone(),
-    };
-    let report = native_library(&request).map_err(|error| Failure::Error(error.to_string()))?;
-    if args.json {
-        output::print_json(&report)?;
-    } else {
-        output::print(&summary(&report))?;
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn summary(report: &Report) -> String {
+/// For people.
+pub fn summary(report: &Report) -> String {
     // By reason: there are few, which many functions share.
     let mut left: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for function in &report.functions {
