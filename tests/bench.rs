@@ -93,6 +93,42 @@ fn the_accelerator_is_compared_and_its_costs_are_told() {
 }
 
 #[test]
+fn calls_are_compared_with_other_ways_to_call() {
+    let _turn = exclusive();
+    let output = Command::new("iotdec")
+        .args(["bench", "--calls", "--runs=1", "--seconds=0", "--json"])
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("setup/devenv puts iotdec on PATH");
+    assert!(output.status.success(), "{}", output.status);
+    let results: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let rows = results["rows"].as_array().expect("a list");
+    let names: Vec<_> = rows.iter().map(|it| it["row"].as_str()).collect();
+    assert!(names.contains(&Some("so_lib_function_a")), "{names:?}");
+    for row in rows {
+        let contenders = row["contenders"].as_array().expect("a list");
+        for name in [
+            "wrapper", "api", "turnflag", "eventfd", "pipe", "socket", "native",
+        ] {
+            let found = contenders.iter().find(|it| it["contender"] == name);
+            let found = found.unwrap_or_else(|| panic!("no {name}: {row}"));
+            assert!(found["samples"].as_u64() > Some(0), "{found}");
+            let [p1, p50, p99] = ["p1", "p50", "p99"].map(|it| found[it]["median"].as_f64());
+            assert!(p1 <= p50 && p50 <= p99, "{found}");
+            // No process is reached in a nanosecond.
+            assert!(name == "native" || p50 > Some(1.0), "{found}");
+        }
+    }
+    let steps = results["breakdown"].as_array().expect("a list");
+    for step in ["pack and unpack", "dispatch", "call", "empty call"] {
+        let found = steps.iter().find(|it| it["step"] == step);
+        let found = found.unwrap_or_else(|| panic!("no {step}: {steps:?}"));
+        assert!(found["ns"]["median"].as_f64() > Some(0.0), "{found}");
+    }
+    assert_eq!(results["targets"].as_array().map(Vec::len), Some(3));
+}
+
+#[test]
 fn contenders_can_be_chosen() {
     let _turn = exclusive();
     iotdec_tests::environment::prepare();

@@ -143,13 +143,15 @@ Contenders, which all decode the same packets with the same library:
   turbo        like bare, with the accelerator's second translator only
   turbo+calls  like bare, with both
 
-docs/bench.md tells how each is measured, docs/accelerator.md what it is about.
+docs/bench.md tells how each is measured, docs/accelerator.md what it is about,
+docs/call-latency.md what --calls measures.
 
 Examples:
   iotdec bench clip.264
   iotdec bench samples/*.26? --runs 9 --json=result.json
   iotdec bench clip.265 --check        exit status 1 if a target is missed
   iotdec bench clip.264 --accelerator  what the accelerator brings, and what it costs
+  iotdec bench --calls                 how long calls of an aarch64 library take
   taskset -c 0 iotdec bench clip.264 --contenders iotdec    all on one core";
 
 /// Arguments of `iotdec bench`.
@@ -178,6 +180,10 @@ pub struct BenchArgs {
     /// Measure the accelerator: native,plain,calls,turbo,turbo+calls, and its ways in and out.
     #[arg(long)]
     pub accelerator: bool,
+    /// Measure the latency of calls of an aarch64 library instead, for `--seconds` each round and
+    /// way to call it.
+    #[arg(long, conflicts_with_all = ["files", "decoder", "library", "accel", "contenders", "accelerator"])]
+    pub calls: bool,
     /// Print tables for a page of documentation.
     #[arg(long)]
     pub markdown: bool,

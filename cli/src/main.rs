@@ -16,7 +16,7 @@ mod screen;
 mod usage;
 mod wrap;
 
-use args::{Args, Command};
+use args::{Args, BenchArgs, Command};
 use clap::Parser;
 use failure::Failure;
 use std::process::ExitCode;
@@ -42,6 +42,9 @@ fn run(command: &Command) -> Result<ExitCode, Failure> {
         return call::run(args);
     }
     interrupt::install()?;
+    if let Command::Bench(args @ BenchArgs { calls: true, .. }) = command {
+        return bench::calls::run(args);
+    }
     pipeline::init()?;
     match command {
         Command::List(args) => list::run(args),

@@ -27,7 +27,7 @@ pub fn run(args: &WrapArgs) -> Result<ExitCode, Failure> {
         library: args.library.clone(),
         config: args.config.clone(),
         output: args.output.clone(),
-        runtime: std::env::var_os(RUNTIME).map(PathBuf::from),
+        runtime: runtime(),
     };
     let failed = |error: iotdec_wrap::Error| Failure::Error(error.to_string());
     match args.direction {
@@ -50,6 +50,11 @@ fn print<T: Serialize>(
         output::print(&summary(report))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The directory of the runtime, where it was not installed.
+pub fn runtime() -> Option<PathBuf> {
+    std::env::var_os(RUNTIME).map(PathBuf::from)
 }
 
 fn summary(report: &Report) -> String {

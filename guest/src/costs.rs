@@ -2,18 +2,30 @@
 
 use crate::accel::Mode;
 
+#[cfg(target_arch = "aarch64")]
+pub use imp::{OPERATIONS, batches};
+
+/// What an operation is, and the nanoseconds that it took in each batch.
+pub type Cost = (&'static str, Vec<f64>);
+
 /// Runs the command: prints nanoseconds an operation, batch by batch.
 pub fn run(mode: Mode) -> Result<(), String> {
-    let costs: Vec<_> = imp::measure(mode)?
+    print(imp::measure(mode)?);
+    Ok(())
+}
+
+/// Tells costs to whoever started us.
+pub fn print(costs: Vec<Cost>) {
+    let costs: Vec<_> = costs
         .into_iter()
         .map(|(what, ns)| format!("{{\"what\":\"{what}\",\"ns\":{ns:.1?}}}"))
         .collect();
     println!("{{\"costs\":[{}]}}", costs.join(","));
-    Ok(())
 }
 
 #[cfg(target_arch = "aarch64")]
 mod imp {
+    use super::Cost;
     use crate::accel::{self, Mode};
     use iotdec_wire::door::{Counters, Service, Status};
     use iotdec_wire::knock::knock;
@@ -22,12 +34,20 @@ mod imp {
 
     /// Operations of a batch. Few enough that turbo is not given up for them: each batch is
     /// one call.
-    const OPERATIONS: u32 = 4_000;
+    pub const OPERATIONS: u32 = 4_000;
     /// Batches, after one that is not counted, in which code is translated.
     const BATCHES: usize = 25;
 
-    /// What an operation is, and the nanoseconds that it took in each batch.
-    type Cost = (&'static str, Vec<f64>);
+    /// Nanoseconds an operation in each batch of [`OPERATIONS`].
+    pub fn batches(mut batch: impl FnMut()) -> Vec<f64> {
+        batch();
+        let time = |_| {
+            let start = Instant::now();
+            batch();
+            start.elapsed().as_secs_f64() * 1e9 / f64::from(OPERATIONS)
+        };
+        (0..BATCHES).map(time).collect()
+    }
 
     pub fn measure(mode: Mode) -> Result<Vec<Cost>, String> {
         let mut costs = vec![
@@ -60,17 +80,6 @@ mod imp {
             ]);
         }
         Ok(costs)
-    }
-
-    /// Nanoseconds an operation in each batch.
-    fn batches(mut batch: impl FnMut()) -> Vec<f64> {
-        batch();
-        let time = |_| {
-            let start = Instant::now();
-            batch();
-            start.elapsed().as_secs_f64() * 1e9 / f64::from(OPERATIONS)
-        };
-        (0..BATCHES).map(time).collect()
     }
 
     /// The same of operations that the accelerator counts: each of them must have been

@@ -31,15 +31,7 @@ pub const HOST: Compiler = Compiler {
 
 /// What the generated code is compiled with. A warning there is a mistake of the
 /// generator or of the configuration.
-const OPTIONS: [&str; 7] = [
-    "-std=gnu11",
-    "-O2",
-    "-fPIC",
-    "-shared",
-    "-Wall",
-    "-Wextra",
-    "-Werror",
-];
+const OPTIONS: [&str; 5] = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror"];
 
 impl Compiler {
     /// Makes a shared library.
@@ -47,16 +39,29 @@ impl Compiler {
     /// # Errors
     /// There is no compiler, or it complains.
     pub fn make(&self, library: &Path, arguments: &[OsString]) -> Result<(), Error> {
+        self.run(library, &["-fPIC", "-shared"], arguments)
+    }
+
+    /// Makes a program.
+    ///
+    /// # Errors
+    /// There is no compiler, or it complains.
+    pub fn make_program(&self, program: &Path, arguments: &[OsString]) -> Result<(), Error> {
+        self.run(program, &[], arguments)
+    }
+
+    fn run(&self, to: &Path, kind: &[&str], arguments: &[OsString]) -> Result<(), Error> {
         let name = std::env::var_os(self.variable).unwrap_or_else(|| self.name.into());
         let failed = |what: String| Error::Compiler {
             compiler: name.to_string_lossy().into_owned(),
-            library: library.to_owned(),
+            library: to.to_owned(),
             what,
         };
         let output = Command::new(&name)
             .args(OPTIONS)
+            .args(kind)
             .arg("-o")
-            .arg(library)
+            .arg(to)
             .args(arguments)
             .output()
             .map_err(|error| {

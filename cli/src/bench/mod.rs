@@ -1,6 +1,7 @@
 //! `iotdec bench`: how fast a decoder is in GStreamer, next to the same decoder
 //! alone and to other ways of getting its frames. docs/bench.md tells the method.
 
+pub mod calls;
 mod contender;
 mod machine;
 mod markdown;

@@ -106,7 +106,8 @@ pub struct Target {
 }
 
 impl Target {
-    fn at_least(what: &str, value: f64, limit: f64) -> Self {
+    /// A value that is to be so much or more.
+    pub fn at_least(what: &str, value: f64, limit: f64) -> Self {
         Self {
             what: what.into(),
             value,
@@ -115,7 +116,8 @@ impl Target {
         }
     }
 
-    fn below(what: &str, value: f64, limit: f64) -> Self {
+    /// A value that is to be less.
+    pub fn below(what: &str, value: f64, limit: f64) -> Self {
         Self {
             what: what.into(),
             value,

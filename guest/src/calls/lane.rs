@@ -8,6 +8,7 @@ use iotdec_wire::exchange::Range;
 use iotdec_wire::lane::{End, Kind, Lane, Mail};
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
+use std::ops::ControlFlow;
 use std::ptr::null_mut;
 use std::time::Duration;
 
@@ -56,9 +57,13 @@ impl GuestLane {
     /// An end of a lane, of the calling thread's errno.
     pub fn detached(number: usize) -> Box<Self> {
         let exchange = &shared().exchange;
-        let stack = exchange.guest_stack(number);
+        Self::on(exchange.lane(number), exchange.guest_stack(number))
+    }
+
+    /// The same, with a message stack.
+    pub fn on(shared: &'static Lane, stack: Range) -> Box<Self> {
         Box::new(Self {
-            shared: exchange.lane(number),
+            shared,
             end: End::default(),
             level: 0,
             pending: None,
@@ -162,71 +167,79 @@ impl GuestLane {
 /// `lane` is the calling thread's. Loop 0 is the outermost; loop n is entered from code
 /// that loop n - 1 has called, or, on a thread of the library's, loop 1 from anywhere.
 pub unsafe fn serve(lane: *mut GuestLane, level: u32) -> Outcome {
-    // Only short borrows of the lane: what the library does in between uses it too.
-    // SAFETY (of all accesses below): the thread's own, alive until it is detached.
-    let mark = unsafe {
-        (*lane).level = level;
-        (*lane).top
-    };
-    let outer = level.saturating_sub(1);
+    // SAFETY: the caller's promise: the thread's own, alive until it is detached.
+    unsafe { (*lane).level = level };
     loop {
-        // SAFETY: see above.
-        let mail = unsafe {
-            match (*lane).pending.take() {
-                Some(mail) => mail,
-                None => (*lane).wait(),
-            }
-        };
-        if mail.level != level {
-            if mail.level > level {
-                die("the program's bridge is out of step with its worker");
-            }
-            // SAFETY: the outer loop is in `enter` with this record; in between there are
-            // the library's frames, and ours of `callback`, which have nothing to drop.
-            unsafe {
-                (*lane).pending = Some(mail);
-                unwind((*lane).record(mail.level));
-            }
-        }
-        let (function, first, second) = match Kind::from_code(mail.kind) {
-            Some(Kind::Call) => {
-                let function = part(mail.part).and_then(|part| part.function(mail.index));
-                (function, mail.message, 0)
-            }
-            Some(Kind::CallPointer) => {
-                let serve = part(mail.part).and_then(|part| part.serve(mail.index));
-                (serve, mail.message, mail.target)
-            }
-            Some(Kind::Return) if level > 0 => {
-                // SAFETY: see above.
-                unsafe {
-                    (*lane).level = outer;
-                    (*lane).set_errno(mail.errno);
-                }
-                return Outcome::Returned;
-            }
-            Some(Kind::Close) if level == 0 => return Outcome::Closed,
-            _ => die("the program's bridge speaks another protocol than its worker"),
-        };
-        let Some(function) = function else {
-            die("the two parts of a wrapper do not fit together");
-        };
-        // SAFETY: see above; the function is generated code that takes this message.
-        unsafe {
-            let errno = run(lane, level, function, first, second, mail.errno);
-            if let Some(errno) = errno {
-                let mail = Mail {
-                    kind: Kind::Return.code(),
-                    errno,
-                    ..Mail::default()
-                };
-                (*lane).post(&mail);
-            } else {
-                (*lane).level = level;
-                (*lane).pop(mark);
-            }
+        // SAFETY: as above.
+        if let ControlFlow::Break(outcome) = unsafe { serve_next(lane, level) } {
+            return outcome;
         }
     }
+}
+
+/// Serves the next post in loop `level`; breaks if it ends the loop.
+///
+/// # Safety
+/// As for [`serve`], in whose innermost loop this is.
+#[inline]
+pub unsafe fn serve_next(lane: *mut GuestLane, level: u32) -> ControlFlow<Outcome> {
+    // Only short borrows of the lane: what the library does in between uses it too.
+    // SAFETY: the caller's promise.
+    let mail = unsafe {
+        match (*lane).pending.take() {
+            Some(mail) => mail,
+            None => (*lane).wait(),
+        }
+    };
+    if mail.level != level {
+        if mail.level > level {
+            die("the program's bridge is out of step with its worker");
+        }
+        // SAFETY: the outer loop is in `enter` with this record; in between there are
+        // the library's frames, and ours of `callback`, which have nothing to drop.
+        unsafe {
+            (*lane).pending = Some(mail);
+            unwind((*lane).record(mail.level));
+        }
+    }
+    let (function, first, second) = match Kind::from_code(mail.kind) {
+        Some(Kind::Call) => {
+            let function = part(mail.part).and_then(|part| part.function(mail.index));
+            (function, mail.message, 0)
+        }
+        Some(Kind::CallPointer) => {
+            let serve = part(mail.part).and_then(|part| part.serve(mail.index));
+            (serve, mail.message, mail.target)
+        }
+        Some(Kind::Return) if level > 0 => {
+            // SAFETY: as above.
+            unsafe {
+                (*lane).level = level - 1;
+                (*lane).set_errno(mail.errno);
+            }
+            return ControlFlow::Break(Outcome::Returned);
+        }
+        Some(Kind::Close) if level == 0 => return ControlFlow::Break(Outcome::Closed),
+        _ => die("the program's bridge speaks another protocol than its worker"),
+    };
+    let Some(function) = function else {
+        die("the two parts of a wrapper do not fit together");
+    };
+    // SAFETY: as above; the function is generated code that takes this message.
+    unsafe {
+        let mark = (*lane).top;
+        if let Some(errno) = run(lane, level, function, first, second, mail.errno) {
+            (*lane).post(&Mail {
+                kind: Kind::Return.code(),
+                errno,
+                ..Mail::default()
+            });
+        } else {
+            (*lane).level = level;
+            (*lane).pop(mark);
+        }
+    }
+    ControlFlow::Continue(())
 }
 
 /// Runs a function with an `errno`, and returns what that is then; `None` if the function

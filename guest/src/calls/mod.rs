@@ -9,11 +9,15 @@
 //!    What no generated code knows is called by `registers`.
 //! 4. All memory of the process is in guest memory (`heap`).
 //! 5. What the library breaks ends the process; `crash` leaves a note where.
+//!
+//! For benchmarks, `costs` does what a lane's thread does without anyone on the other side.
 
 #[cfg(target_arch = "aarch64")]
 mod callback;
 #[cfg(target_arch = "aarch64")]
 mod control;
+#[cfg(target_arch = "aarch64")]
+mod costs;
 #[cfg(target_arch = "aarch64")]
 mod crash;
 #[cfg(target_arch = "aarch64")]
@@ -45,7 +49,11 @@ use std::process::ExitCode;
 pub fn main() -> ExitCode {
     crate::exit_on_panic();
     let args = crate::args::Args::parse(std::env::args().skip(1));
-    let result = args.and_then(|args| memory::map(&args)).and_then(|()| {
+    let result = args.and_then(|args| {
+        if args.has("costs") {
+            return costs::run(&args);
+        }
+        memory::map(&args)?;
         crate::fault::report_faults();
         control::serve()
     });
