@@ -229,3 +229,115 @@ fn a_program_packs_and_unpacks_a_file() {
     assert_succeeds(&run(&program, &["-d", "file.gz"], &[]));
     assert!(fs::read(&file).expect("it is back") == content);
 }
+
+/// A library with exported variables, wrapped.
+fn variables() -> &'static (Report, PathBuf) {
+    static VARIABLES: OnceLock<(Report, PathBuf)> = OnceLock::new();
+    VARIABLES.get_or_init(|| {
+        let place = place("variables");
+        let source = root().join("tests/wrap");
+        let library = compile_library(&source.join("variables.c"), "libvariables.so.1", &place);
+        let report = make(&source.join("variables.h"), &library, None, &place);
+        (report, place)
+    })
+}
+
+/// The program that uses them, compiled for one of the ways in which programs reach variables.
+fn user_of_variables(name: &str, options: &[&str], library: &[&str]) -> PathBuf {
+    let (_, place) = variables();
+    let program = place.join(name);
+    let status = Command::new("gcc")
+        .args(["-O1", "-Wall", "-Wextra", "-Werror"])
+        .args(options)
+        .arg(root().join("tests/wrap/uses-variables.c"))
+        .args(library)
+        .args(["-ldl", "-o"])
+        .arg(&program)
+        .current_dir(place)
+        .status();
+    assert!(status.is_ok_and(|status| status.success()), "{name}");
+    program
+}
+
+fn run_with_variables(program: &Path, words: &[&str], more: &[(&str, &Path)]) {
+    let (_, place) = variables();
+    let runtime = variable_or_advice("IOTDEC_RUNTIME");
+    let path = std::env::join_paths([place.as_path(), &runtime]).expect("no colons");
+    let path = [("LD_LIBRARY_PATH", Path::new(&path))];
+    let output = run(program, words, &[&path[..], more].concat());
+    assert_succeeds(&output);
+}
+
+#[test]
+fn variables_that_cannot_cross_are_refused_with_a_reason() {
+    let (report, place) = variables();
+    let refused = report.variables.iter();
+    let refused = refused.filter_map(|(name, why)| Some((name.as_str(), why.as_deref()?)));
+    let refused: Vec<_> = refused.collect();
+    assert_eq!(refused.len(), 2, "{refused:?}");
+    assert!(
+        refused[0].0 == "var_own" && refused[0].1.contains("thread"),
+        "{refused:?}"
+    );
+    assert!(
+        refused[1].0 == "var_precise" && refused[1].1.contains("long double"),
+        "{refused:?}"
+    );
+    let header = fs::read_to_string(place.join("iotdec-variables.h")).expect("made");
+    assert!(
+        header.contains("int *iotdec_at_var_level(void);"),
+        "{header}"
+    );
+}
+
+#[test]
+fn the_program_that_uses_variables_is_right() {
+    let source = root().join("tests/wrap/variables.c");
+    let source = source.to_str().expect("UTF-8");
+    let program = user_of_variables("native", &["-rdynamic"], &[source]);
+    let output = run(&program, &[], &[("NATIVE", Path::new("1"))]);
+    assert_succeeds(&output);
+}
+
+#[test]
+fn programs_read_and_write_variables() {
+    // Copied into the program, from a library in which constants are variables.
+    let copied = user_of_variables("copied", &["-no-pie", "-fno-pie"], &["libvariables.so.1"]);
+    run_with_variables(&copied, &["anew"], &[]);
+    // Found through the program's table of addresses.
+    let found = user_of_variables("found", &["-fPIC", "-pie"], &["libvariables.so.1"]);
+    run_with_variables(&found, &["anew"], &[]);
+    // All of the program shared with the library.
+    let shared = [
+        ("LD_PRELOAD", variable_or_advice("IOTDEC_MALLOC")),
+        ("IOTDEC_SHARE_PROGRAM", PathBuf::from("1")),
+    ];
+    let shared = shared
+        .each_ref()
+        .map(|(name, value)| (*name, value.as_path()));
+    run_with_variables(&copied, &["anew"], &shared);
+}
+
+#[test]
+fn a_program_linked_with_the_native_library_reads_and_writes_variables() {
+    // Its linker has put copies of the library's constants among constants.
+    let source = root().join("tests/wrap/variables.c");
+    let (_, place) = variables();
+    let native = place.join("native-library");
+    fs::create_dir_all(&native).expect("room");
+    let library = native.join("libvariables.so.1");
+    let status = Command::new("gcc")
+        .args([
+            "-O2",
+            "-shared",
+            "-fPIC",
+            "-Wl,-soname,libvariables.so.1",
+            "-o",
+        ])
+        .args([&library, &source])
+        .status();
+    assert!(status.is_ok_and(|status| status.success()));
+    let library = library.to_str().expect("UTF-8");
+    let program = user_of_variables("linked-natively", &["-no-pie", "-fno-pie"], &[library]);
+    run_with_variables(&program, &["anew"], &[]);
+}

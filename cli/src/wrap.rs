@@ -70,6 +70,12 @@ fn summary(report: &Report) -> String {
     for (why, names) in refused {
         text += &format!("  {}\n    {why}\n", names.join(", "));
     }
+    for (name, why) in &report.variables {
+        text += &match why {
+            None => format!("variable {name} crosses\n"),
+            Some(why) => format!("variable {name} does not cross: {why}\n"),
+        };
+    }
     for (names, what) in [
         (&report.undeclared, "exported, and in none of the headers"),
         (&report.missing, "in the headers, and not exported"),

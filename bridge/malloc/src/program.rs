@@ -11,7 +11,7 @@ use core::arch::asm;
 use core::ffi::{c_char, c_int, c_void};
 use core::mem::transmute;
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::*};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering::*};
 use iotdec_wire::exchange::Image;
 
 const PAGE: usize = 4096;
@@ -68,6 +68,46 @@ pub unsafe extern "C" fn iotdec_preloaded_program(count: *mut usize) -> *const I
     }
 }
 
+/// Who waits for the program's start.
+const MAX_WAITING: usize = 64;
+
+type Then = extern "C" fn(*const c_void);
+
+static HAS_STARTED: AtomicBool = AtomicBool::new(false);
+static WAITING: AtomicUsize = AtomicUsize::new(0);
+/// Functions, and what they are called with.
+static WAITERS: [[AtomicPtr<c_void>; 2]; MAX_WAITING] =
+    [const { [const { AtomicPtr::new(null_mut()) }; 2] }; MAX_WAITING];
+
+/// For the runtime of wrapped libraries: calls a function as soon as all is shared that will be, and before the
+/// program's first instruction. Libraries' constructors, of one thread, come earlier than that.
+///
+/// # Safety
+/// The function may be called with this.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iotdec_preloaded_when_shared(then: Then, with: *const c_void) {
+    if HAS_STARTED.load(Acquire) || !is_wanted() {
+        then(with);
+        return;
+    }
+    // Who finds no room starts a worker at its first call.
+    let number = WAITING.load(Relaxed);
+    if let Some([function, argument]) = WAITERS.get(number) {
+        function.store(then as *mut c_void, Relaxed);
+        argument.store(with.cast_mut(), Relaxed);
+        WAITING.store(number + 1, Relaxed);
+    }
+}
+
+fn wake() {
+    HAS_STARTED.store(true, Release);
+    for [function, argument] in &WAITERS[..WAITING.load(Relaxed)] {
+        // SAFETY: stored from such a function above.
+        let then = unsafe { transmute::<*mut c_void, Then>(function.load(Relaxed)) };
+        then(argument.load(Relaxed));
+    }
+}
+
 /// glibc's, which every program begins with.
 ///
 /// # Safety
@@ -83,6 +123,7 @@ pub unsafe extern "C" fn __libc_start_main(
     stack_end: *mut c_void,
 ) -> c_int {
     let wanted = is_wanted() && share_file();
+    wake();
     MAIN.store(main as *mut c_void, Relaxed);
     // SAFETY: glibc's function of that name has this type.
     unsafe {

@@ -40,7 +40,7 @@
 extern "C" {
 #endif
 
-#define IOTDEC_WRAPPER_VERSION 1
+#define IOTDEC_WRAPPER_VERSION 2
 /* Calls within callbacks within calls of one thread, counted in calls. */
 #define IOTDEC_MAX_DEPTH 64
 /* Largest message, in bytes. Data goes into iotdec_take, _in and _out, which have no such limit. */
@@ -70,6 +70,7 @@ extern "C" {
  *         return result;
  *     }
  */
+struct iotdec_variable;
 struct iotdec_wrapper {
     uint32_t version;       /* IOTDEC_WRAPPER_VERSION */
     uint32_t functions;     /* how many the guest part has */
@@ -88,6 +89,38 @@ struct iotdec_wrapper {
     void (*const *serve)(void *message, void *target);
     void *const *entries;
     void *state;            /* the runtime's own; NULL at first */
+    const struct iotdec_variable *variables;
+    uint64_t variable_count;
+};
+
+/*
+ * An exported variable. The native part has one of the same name and size (or the program, if it was linked so that
+ * variables of libraries are copied into it); before and after each call, and each callback, what one side has changed
+ * is written into the other side's. What changes as a whole are pointers, and words of what is between them.
+ */
+struct iotdec_variable {
+    const char *name;
+    void *here;                      /* the program's */
+    const void *first;               /* what it held at first; NULL: zeros */
+    uint64_t size;
+    const struct iotdec_slot *slots; /* the pointers in it, by offset */
+    uint32_t count;
+    uint32_t flags;
+};
+/* The library's alone: written into the program's when the library is loaded. */
+#define IOTDEC_VARIABLE_CONSTANT 1
+
+/* A pointer in a variable. One that is of no kind crosses as it is. */
+struct iotdec_slot {
+    uint32_t offset;
+    uint32_t kind;
+    uint64_t detail; /* FUNCTION: its signature. SHARED: bytes that are there at least; 0 if it may be to anything */
+};
+enum iotdec_slot_kind {
+    IOTDEC_SLOT_FUNCTION = 1,
+    IOTDEC_SLOT_TEXT = 2,   /* terminated; a copy of the program's stays for ever */
+    IOTDEC_SLOT_SHARED = 3, /* must be to memory that both sides have */
+    IOTDEC_SLOT_HANDLE = 4  /* an object of the library */
 };
 
 /* A call that is being made, on the stack of the function that makes it. Contents are the runtime's own. */
@@ -157,6 +190,12 @@ uint64_t iotdec_shared(struct iotdec_call *call, const void *pointer, const char
  * the library calls back again at this depth, or returns. Failures fail the outer call once this callback is done.
  */
 void iotdec_serve_begin(struct iotdec_call *call, struct iotdec_wrapper *wrapper);
+
+/*
+ * Fills in the variables whose contents only the running library knows, such as addresses; for a constructor of the
+ * native part. It starts the worker, at the latest before main.
+ */
+void iotdec_variables_begin(struct iotdec_wrapper *wrapper);
 
 /*
  * The address of the library's variable of that name and size, readable and writable here; NULL, with the reason

@@ -3,7 +3,7 @@
 //! Generated code keeps its promises: a call is begun, used and ended on one thread, in the
 //! frame of one function.
 
-use iotdec_bridge::calls::{Call, Wrapper, call};
+use iotdec_bridge::calls::{Call, Wrapper, call, variables};
 use std::ffi::{CStr, c_char, c_int, c_void};
 
 /// # Safety
@@ -186,4 +186,12 @@ unsafe extern "C" fn iotdec_symbol(
 unsafe extern "C" fn iotdec_function(wrapper: *const Wrapper, name: *const c_char) -> *mut c_void {
     // SAFETY: the caller's promise.
     unsafe { call::find(&*wrapper, &CStr::from_ptr(name).to_string_lossy(), None) }
+}
+
+/// # Safety
+/// `wrapper` is a generated constant of a library that stays loaded.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn iotdec_variables_begin(wrapper: *const Wrapper) {
+    // SAFETY: the caller's promise.
+    variables::begin(unsafe { &*wrapper });
 }

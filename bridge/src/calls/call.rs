@@ -85,21 +85,25 @@ impl Call {
     /// `call` is valid for writing.
     pub unsafe fn serve(call: *mut Self, wrapper: &Wrapper) {
         let lane = lane::serving(wrapper);
-        // SAFETY: null or this thread's lane, which nobody borrows now.
-        let frame = unsafe { lane.as_ref() }.map_or(usize::MAX, HostLane::innermost);
+        // SAFETY: the caller's promise; null or this thread's lane, which nobody borrows now.
+        unsafe { call.write(Self::within(lane, wrapper.known())) };
+    }
+
+    /// A callback's, in which nothing can be run.
+    ///
+    /// # Safety
+    /// `lane` is null or the calling thread's, which nobody borrows now.
+    pub(crate) unsafe fn within(lane: *mut HostLane, state: Option<&'static State>) -> Self {
         // SAFETY: the caller's promise.
-        unsafe {
-            call.write(Self {
-                lane,
-                state: wrapper
-                    .known()
-                    .map_or(std::ptr::null(), |state| &raw const *state),
-                message: 0,
-                frame,
-                failed: u64::from(lane.is_null()),
-                errno: 0,
-                spare: [0; 2],
-            });
+        let frame = unsafe { lane.as_ref() }.map_or(usize::MAX, HostLane::innermost);
+        Self {
+            lane,
+            state: state.map_or(std::ptr::null(), |state| &raw const *state),
+            message: 0,
+            frame,
+            failed: u64::from(lane.is_null()),
+            errno: 0,
+            spare: [0; 2],
         }
     }
 
@@ -208,6 +212,10 @@ impl Call {
     unsafe fn cross(call: *mut Self, mail: Mail) -> bool {
         // SAFETY: the caller's promise.
         unsafe {
+            let variables = (*call).state().and_then(|state| state.variables.as_ref());
+            if let Some(variables) = variables {
+                variables.push(&mut *call);
+            }
             if (*call).failed != 0 {
                 return false;
             }
@@ -217,7 +225,10 @@ impl Call {
                 ..mail
             };
             let Some(failure) = lane::run((*call).lane, (*call).frame, mail) else {
-                return true;
+                if let Some(variables) = variables {
+                    variables.pull(&mut *call);
+                }
+                return (*call).failed == 0;
             };
             (*call).failed = 1;
             // As in `begin`.

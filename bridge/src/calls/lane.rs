@@ -5,10 +5,11 @@
 //! grows down, so a call that begins has a lower address than all that still run.
 //! Functions that generated code is called from have nothing to drop meanwhile.
 
+use super::call::Call;
 use super::error::{Kind, Record};
 use super::process::SETTINGS;
 use super::worker::{Worker, is_forked};
-use super::wrapper::Wrapper;
+use super::wrapper::{Serve, State, Wrapper};
 use iotdec_wire::exchange::Range;
 use iotdec_wire::lane::{End, Kind as MailKind, Lane, Mail, Request};
 use nix::libc;
@@ -425,7 +426,7 @@ impl HostLane {
 
     /// The function that serves a callback, if it may be called with this.
     #[inline]
-    fn check(&mut self, mail: &Mail) -> Result<super::wrapper::Serve, &'static str> {
+    fn check(&mut self, mail: &Mail) -> Result<(Serve, &'static State), &'static str> {
         let state = self
             .worker
             .part(mail.part)
@@ -443,7 +444,7 @@ impl HostLane {
             }
             self.allowed = key;
         }
-        Ok(serve)
+        Ok((serve, state))
     }
 }
 
@@ -456,7 +457,8 @@ unsafe fn serve(lane: *mut HostLane, frames: usize, mail: &Mail) -> Result<(), &
     // SAFETY: the caller's promise. The native function was given by the program with this
     // signature, and the message is memory that both sides have.
     unsafe {
-        let serve = (*lane).check(mail)?;
+        let (serve, state) = (*lane).check(mail)?;
+        let variables = state.variables.as_ref();
         let top = match frames.checked_sub(1) {
             Some(index) => (*lane).frame(index).map_or(0, |frame| frame.served),
             None => (*lane).stack.start,
@@ -464,9 +466,15 @@ unsafe fn serve(lane: *mut HostLane, frames: usize, mail: &Mail) -> Result<(), &
         // What the last callback left is no longer needed.
         (*lane).top = top;
         (*lane).set_errno(mail.errno);
+        if let Some(variables) = variables {
+            variables.pull(&mut Call::within(lane, Some(state)));
+        }
         // From here until it is back nothing of ours needs to be dropped: it may longjmp.
         serve(mail.message as *mut c_void, mail.target as *mut c_void);
         (*lane).end(frames);
+        if let Some(variables) = variables.filter(|_| !(*lane).worker.is_over()) {
+            variables.push(&mut Call::within(lane, Some(state)));
+        }
         let mail = Mail {
             kind: MailKind::Return.code(),
             level: (*lane).level(frames),

@@ -6,6 +6,7 @@
 //!    the callbacks that come instead of an answer, and the answer.
 //! 3. `functions` keeps function pointers callable on both sides at one address,
 //!    [`pointers`] copies data that is not shared and looks at pointers that come back.
+//!    [`variables`] keeps exported variables the same on both sides.
 //!    The program's [`heap`] in the exchange frees what either side allocated.
 //! 4. Threads of the library's that call back get native threads from `adopt`.
 //! 5. When the worker ends, every call in it fails with an [`error`], and the next call
@@ -21,6 +22,7 @@ mod images;
 mod lane;
 pub mod pointers;
 mod process;
+pub mod variables;
 mod worker;
 pub mod wrapper;
 

@@ -13,7 +13,8 @@ impl Call {
         self.take(size)
     }
 
-    fn is_shared(&mut self, address: *const u8, size: usize) -> bool {
+    /// Whether the library has so many bytes at the same address.
+    pub(crate) fn shares(&mut self, address: *const u8, size: usize) -> bool {
         let worker = self.lane().map(|lane| &lane.worker);
         worker.is_some_and(|worker| worker.shares(address as u64, size as u64))
     }
@@ -23,7 +24,7 @@ impl Call {
     /// # Safety
     /// `memory` is null or `size` bytes can be read from it.
     pub unsafe fn copy_in(&mut self, memory: *const u8, size: usize) -> *mut u8 {
-        if memory.is_null() || self.is_shared(memory, size) {
+        if memory.is_null() || self.shares(memory, size) {
             return memory.cast_mut();
         }
         let copy = self.take(size);
@@ -37,7 +38,7 @@ impl Call {
     /// # Safety
     /// `memory` is null or an address of the program's.
     pub unsafe fn room_for(&mut self, memory: *mut u8, size: usize) -> *mut u8 {
-        if memory.is_null() || self.is_shared(memory, size) {
+        if memory.is_null() || self.shares(memory, size) {
             return memory;
         }
         let copy = self.take(size);
@@ -90,7 +91,7 @@ impl Call {
     /// `iotdec_check`
     pub fn check(&mut self, pointer: u64, size: usize) -> *mut u8 {
         let address = pointer as *mut u8;
-        if pointer == 0 || self.is_shared(address, size) {
+        if pointer == 0 || self.shares(address, size) {
             return address;
         }
         if !self.has_failed() {
@@ -108,7 +109,7 @@ impl Call {
             return start;
         }
         let mut at = pointer;
-        while self.is_shared(at as *const u8, 1) {
+        while self.shares(at as *const u8, 1) {
             let end = (at / STEP + 1) * STEP;
             // SAFETY: shared, and so are all addresses up to a multiple of 64: segments are
             // made of pages.
@@ -134,7 +135,7 @@ impl Call {
 
     /// `iotdec_shared`
     pub fn check_shared(&mut self, pointer: u64, parameter: &str) -> u64 {
-        if pointer == 0 || self.has_failed() || self.is_shared(pointer as *const u8, 1) {
+        if pointer == 0 || self.has_failed() || self.shares(pointer as *const u8, 1) {
             return pointer;
         }
         let record = if is_of_ended(pointer) {

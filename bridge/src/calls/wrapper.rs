@@ -2,6 +2,7 @@
 
 use super::error::{Kind, Record};
 use super::process::{self, Setting};
+use super::variables::{Table, Variable};
 use super::worker::Worker;
 use iotdec_wire::lane::{Loaded, Request};
 use iotdec_wire::registers;
@@ -13,7 +14,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// `IOTDEC_WRAPPER_VERSION`
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// A function of a wrapper's `serve` table. It may be left by longjmp or an exception.
 pub(crate) type Serve = unsafe extern "C-unwind" fn(*mut c_void, *mut c_void);
@@ -34,6 +35,8 @@ pub struct Wrapper {
     pub(crate) serve: *const Serve,
     entries: *const *const c_void,
     state: AtomicPtr<State>,
+    variables: *const Variable,
+    variable_count: u64,
 }
 
 /// What the runtime knows of a wrapper.
@@ -52,6 +55,8 @@ pub(crate) struct State {
     pub(crate) generation: AtomicU64,
     pub(crate) part: AtomicU32,
     loading: Mutex<()>,
+    /// What it exports besides functions.
+    pub(crate) variables: Option<Table>,
 }
 
 // SAFETY: the pointers are to constant tables of generated code.
@@ -85,6 +90,8 @@ impl Wrapper {
             serve: serve.as_ptr(),
             entries: ENTRIES.as_ptr().cast_const().cast(),
             state: AtomicPtr::default(),
+            variables: null(),
+            variable_count: 0,
         }))
     }
 
@@ -137,6 +144,8 @@ impl Wrapper {
             generation: AtomicU64::new(0),
             part: AtomicU32::new(0),
             loading: Mutex::new(()),
+            // SAFETY: generated code has a table of so many there.
+            variables: unsafe { Table::new(self.variables, self.variable_count as usize) },
         }));
         self.state.store(state, Ordering::Release);
         Ok(state)

@@ -47,7 +47,10 @@ fn same_layout(record: &Record, header: &Header) -> String {
 /// without one.
 pub fn version_script(exports: &Exports) -> String {
     let mut versions: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for (name, version) in &exports.functions {
+    let functions = exports.functions.iter();
+    let variables = exports.variables.iter();
+    let variables = variables.map(|(name, variable)| (name, &variable.version));
+    for (name, version) in functions.chain(variables) {
         if let Some(version) = version {
             versions.entry(version).or_default().push(name);
         }

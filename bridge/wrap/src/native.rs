@@ -70,7 +70,7 @@ pub fn native_library(request: &Request) -> Result<Report, Error> {
     if !iotdec_wire::door::is_library_name(exports.name.as_bytes()) {
         return Err(unfit(format!("{} is no plain file name", exports.name)));
     }
-    if let Some(variable) = exports.variables.first() {
+    if let Some(variable) = exports.variables.keys().next() {
         return Err(unfit(format!(
             "it exports the variable {variable}, which two libraries cannot share"
         )));

@@ -33,6 +33,9 @@ pub struct Notes {
     /// Functions.
     #[serde(default, rename = "function")]
     pub functions: BTreeMap<String, FunctionNotes>,
+    /// How the pointers in exported variables cross.
+    #[serde(default, rename = "variable")]
+    pub variables: BTreeMap<String, Pass>,
     /// Structs, by tag, or by typedef where there is none.
     #[serde(default, rename = "struct")]
     pub records: BTreeMap<String, RecordNotes>,
@@ -268,8 +271,18 @@ impl Notes {
             }
         }
         for pattern in self.defaults.refuse.keys() {
-            if !functions().any(|(name, _)| fits(pattern, name)) {
+            let mut variables = header.variables.keys();
+            if !functions().any(|(name, _)| fits(pattern, name))
+                && !variables.any(|name| fits(pattern, name))
+            {
                 strangers.push(format!("defaults.refuse: there is no function {pattern}"));
+            }
+        }
+        for pattern in self.variables.keys() {
+            if !header.variables.keys().any(|name| fits(pattern, name)) {
+                strangers.push(format!(
+                    "variable.{pattern}: not both declared and exported under this name"
+                ));
             }
         }
         for (pattern, notes) in &self.records {

@@ -10,6 +10,7 @@ pub(crate) mod names;
 pub(crate) mod pointers;
 mod records;
 mod streams;
+mod variables;
 
 use crate::abi::Abi;
 use crate::elf::Exports;
@@ -18,12 +19,15 @@ use crate::model::{Function, Header, Signature, Type, Value};
 use crate::notes::{Count, FunctionNotes, Notes, Pass, fits, said};
 use pointers::by_value;
 use std::collections::{BTreeMap, BTreeSet};
+pub use variables::{Slot, VariableRule};
 
 /// What was decided on a library.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
     /// Its exported functions that the headers declare.
     pub functions: BTreeMap<String, Decision>,
+    /// Its exported variables that the headers declare; why not, of those that do not cross.
+    pub variables: BTreeMap<String, Result<VariableRule, String>>,
     /// What the function pointers point at that cross, by number.
     pub signatures: Vec<Pointed>,
     /// The structs of which copies are made field by field.
@@ -177,6 +181,11 @@ pub fn decide(exports: &Exports, guest: &Header, host: &Header, notes: &Notes) -
             Err(why) => Decision::Refused(why),
         };
         decider.rules.functions.insert(name.clone(), decision);
+    }
+    let exported = exports.variables.iter();
+    for (name, symbol) in exported.filter(|(name, _)| guest.variables.contains_key(*name)) {
+        let rule = decider.variable(name, symbol);
+        decider.rules.variables.insert(name.clone(), rule);
     }
     decider.rules
 }

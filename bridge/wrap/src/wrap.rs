@@ -8,6 +8,7 @@ use crate::report::{self, Facts};
 use crate::rules::{self, Decision, Rules};
 use crate::{Error, compile, constants, parse};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -54,8 +55,9 @@ pub struct Report {
     pub undeclared: Vec<String>,
     /// Functions of the headers that the library does not export.
     pub missing: Vec<String>,
-    /// Variables that the library exports.
-    pub variables: Vec<String>,
+    /// Variables that the library exports, and why they are not in the native part if they
+    /// are not.
+    pub variables: BTreeMap<String, Option<String>>,
     /// Lines of `wrap.toml` that are neither empty nor comments.
     pub annotations: usize,
 }
@@ -103,9 +105,8 @@ pub fn wrap(request: &Request) -> Result<Report, Error> {
         Some(file) => notes::read(file)?,
         None => Notes::default(),
     };
-    let is_wanted = |name: &str| {
-        exports.functions.contains_key(name) || exports.variables.iter().any(|v| v == name)
-    };
+    let is_wanted =
+        |name: &str| exports.functions.contains_key(name) || exports.variables.contains_key(name);
     let source = parse::Source {
         guest_flags: include_options(request, parse::GUEST),
         host_flags: include_options(request, parse::HOST),
@@ -211,6 +212,14 @@ fn report(
             .iter()
             .any(|header| header.file_name() == place.file.file_name())
     };
+    let variable = |name: &String| {
+        let why = match rules.variables.get(name) {
+            Some(Ok(_)) => None,
+            Some(Err(why)) => Some(why.clone()),
+            None => Some("the headers do not declare it".into()),
+        };
+        (name.clone(), why)
+    };
     let missing = guest.others.iter().filter(|(_, place)| is_own(place));
     Report {
         library: exports.name.clone(),
@@ -223,7 +232,7 @@ fn report(
         refused,
         undeclared: undeclared.cloned().collect(),
         missing: missing.map(|(name, _)| name.clone()).collect(),
-        variables: exports.variables.clone(),
+        variables: exports.variables.keys().map(variable).collect(),
         annotations: lines
             .filter(|line| !line.is_empty() && !line.starts_with('#'))
             .count(),
@@ -251,6 +260,10 @@ fn build(plan: &Plan, notes: &Notes, request: &Request) -> Result<[PathBuf; 3], 
     }
     let host_source = write("host.c", &plan.host_source())?;
     let guest_source = write("guest.c", &plan.guest_source())?;
+    let variables = plan
+        .has_variables()
+        .then(|| write("variables.c", &plan.variables_source()))
+        .transpose()?;
     let script = write("host.map", &emit::version_script(plan.exports))?;
     let stub = write("runtime.c", "")?;
 
@@ -285,6 +298,7 @@ fn build(plan: &Plan, notes: &Notes, request: &Request) -> Result<[PathBuf; 3], 
         "-Wl,--no-as-needed".into(),
         stand_in.into(),
     ]);
+    arguments.extend(variables);
     arguments.push(format!("-Wl,-soname,{name}").into());
     if let Some(runtime) = &request.runtime {
         let mut option = OsString::from("-Wl,-rpath,");
@@ -300,6 +314,10 @@ fn build(plan: &Plan, notes: &Notes, request: &Request) -> Result<[PathBuf; 3], 
         std::os::unix::fs::symlink(name, &link).map_err(failed(&link))?;
     }
     let short = short.strip_prefix("lib").unwrap_or(short);
+    if plan.has_variables() {
+        let file = output.join(format!("iotdec-{short}.h"));
+        fs::write(&file, plan.variables_header()).map_err(failed(&file))?;
+    }
     let pkg_config = output.join(format!("{short}.pc"));
     let text = pkg_config_file(short, plan, &output, notes, request);
     fs::write(&pkg_config, text).map_err(failed(&pkg_config))?;

@@ -1,7 +1,7 @@
 //! The ABI report of a made-up library, for people and for programs.
 
 use iotdec_wrap::constants;
-use iotdec_wrap::elf::Exports;
+use iotdec_wrap::elf::{self, Exports};
 use iotdec_wrap::parse::{self, GUEST, HOST, Source};
 use iotdec_wrap::report::{AbiReport, Facts, Outcome, report};
 use iotdec_wrap::wrap::{Request, wrap};
@@ -51,7 +51,9 @@ fn made_up() -> AbiReport {
     );
     let mut exports = Exports {
         name: "liblibrary.so.1".into(),
-        variables: ["version", "last", "hidden"].map(String::from).into(),
+        variables: ["version", "last", "hidden"]
+            .map(|name| (name.into(), elf::Variable::default()))
+            .into(),
         ..Exports::default()
     };
     for name in [
@@ -69,9 +71,8 @@ fn made_up() -> AbiReport {
     ] {
         exports.functions.insert(name.into(), None);
     }
-    let wanted = |name: &str| {
-        exports.functions.contains_key(name) || exports.variables.iter().any(|v| v == name)
-    };
+    let wanted =
+        |name: &str| exports.functions.contains_key(name) || exports.variables.contains_key(name);
     let source = Source::of(&[header], &["-D_GNU_SOURCE".into()]);
     let [guest, host] =
         parse::read(&source, &wanted, [GUEST, HOST]).unwrap_or_else(|error| panic!("{error}"));

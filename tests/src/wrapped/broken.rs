@@ -20,7 +20,7 @@ pub fn library(like: &Path, directory: &Path) {
         );
     }
     assembly += "\txorl %eax, %eax\n\txorps %xmm0, %xmm0\n\tret\n\t.bss\n\t.balign 16\n";
-    for name in &exports.variables {
+    for name in exports.variables.keys() {
         let _ = writeln!(
             assembly,
             "\t.globl {name}\n\t.type {name}, @object\n\t.size {name}, 4096\n{name}:"

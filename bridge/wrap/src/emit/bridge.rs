@@ -5,6 +5,7 @@ mod copies;
 mod guest;
 mod host;
 mod message;
+mod variables;
 
 pub(crate) use message::REGISTERS;
 
@@ -145,6 +146,21 @@ impl<'a> Plan<'a> {
     /// The host's part.
     pub fn host_source(&self) -> String {
         host::source(self, self.fingerprint())
+    }
+
+    /// Whether variables cross.
+    pub fn has_variables(&self) -> bool {
+        variables::crossing(self).next().is_some()
+    }
+
+    /// The variables of the host's part.
+    pub fn variables_source(&self) -> String {
+        variables::definitions(self)
+    }
+
+    /// A header for programs that want the library's own variables.
+    pub fn variables_header(&self) -> String {
+        variables::header(self)
     }
 
     /// A value that two parts have in common only if they were written together.

@@ -221,7 +221,7 @@ fn types(facts: Facts, abi: &Abi, exported: &BTreeMap<&String, &Function>) -> Ve
 }
 
 fn variables(facts: Facts, abi: &Abi) -> Vec<VariableEntry> {
-    let variables = facts.exports.variables.iter().map(|name| {
+    let variables = facts.exports.variables.keys().map(|name| {
         let guest = facts.guest.variables.get(name);
         let pair = guest.zip(facts.host.variables.get(name));
         VariableEntry {

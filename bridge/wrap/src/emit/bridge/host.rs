@@ -2,7 +2,9 @@
 
 use super::guest::{free_registers, pack};
 use super::message::{is_bytes, member};
-use super::{Plan, Wrapped, copies, declare, parameter_list, pointer_type, returns, spelled};
+use super::{
+    Plan, Wrapped, copies, declare, parameter_list, pointer_type, returns, spelled, variables,
+};
 use crate::model::{Parameter, Signature, Type, Value};
 use crate::notes::Count;
 use crate::rules::{Block, Crossing, Element, FormatRule, Rule, Rules};
@@ -18,14 +20,17 @@ pub fn source(plan: &Plan, fingerprint: u64) -> String {
         text,
         "static void (*const iotdec_serve[{0}])(void *, void *);\n\
          static void *const iotdec_entries[{0}];\n\
+         extern const struct iotdec_variable iotdec_variables[] __attribute__((visibility(\"hidden\")));\n\
          static struct iotdec_wrapper iotdec_wrapper = {{\n    \
          IOTDEC_WRAPPER_VERSION, F_COUNT, {signatures}, 0, {fingerprint:#x},\n    \
-         {1:?}, {2:?}, {3:?}, NULL,\n    iotdec_serve, iotdec_entries, NULL\n}};\n",
+         {1:?}, {2:?}, {3:?}, NULL,\n    iotdec_serve, iotdec_entries, NULL,\n    {4}\n}};\n",
         signatures + 1,
         plan.exports.name,
         plan.library.display().to_string(),
         plan.guest_part,
+        variables::members(plan),
     );
+    text += &variables::functions(plan);
     for (tag, rule) in &plan.rules.records {
         text += &copies::copies(tag, &plan.guest.records[tag], rule);
     }
