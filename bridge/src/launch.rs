@@ -111,8 +111,8 @@ pub struct Launch {
     pub threads: Option<u32>,
     /// The accelerator, or why there is none for it.
     pub accelerator: Result<Accelerator, Obstacle>,
-    /// How long each step of the start may take. Slow: emulated dynamic linking
-    /// of a hundred libraries on a busy machine takes seconds.
+    /// How long each step of the start may take, besides the time that the worker gets
+    /// no processor. Slow: emulated dynamic linking of a hundred libraries takes seconds.
     pub step_timeout: Duration,
 }
 

@@ -269,9 +269,10 @@ impl Handshake<'_> {
 
     fn receive(&self) -> Result<Vec<u8>, StartProblem> {
         let patience = self.launch.step_timeout;
-        let deadline = Instant::now() + patience;
+        let (start, starved) = (Instant::now(), self.supervisor.starved());
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
+            let starved = self.supervisor.starved().saturating_sub(starved);
+            let left = (patience + starved).saturating_sub(start.elapsed());
             if left.is_zero() {
                 return Err(StartProblem::TimedOut(patience));
             }

@@ -132,6 +132,18 @@ impl Supervisor {
         self.pid.as_raw()
     }
 
+    /// How long the process's first thread was ready to run without getting a processor:
+    /// time that is not to be held against it. The second number of `/proc/PID/schedstat`,
+    /// in nanoseconds (Linux, Documentation/scheduler/sched-stats.rst); zero where the
+    /// kernel does not count it.
+    pub(crate) fn starved(&self) -> Duration {
+        let statistics = std::fs::read_to_string(format!("/proc/{}/schedstat", self.pid));
+        let nanoseconds = statistics
+            .ok()
+            .and_then(|text| text.split_whitespace().nth(1)?.parse().ok());
+        Duration::from_nanos(nanoseconds.unwrap_or(0))
+    }
+
     /// Kills the process if it still runs.
     pub(crate) fn kill(&self) {
         // ESRCH only: it is gone already.

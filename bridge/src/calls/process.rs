@@ -24,7 +24,7 @@ pub(crate) const SETTINGS: usize = 16;
 const TRIES: u32 = 8;
 /// Exit status with which it says so.
 const OTHER_ADDRESSES: i32 = 75;
-/// How long emulated dynamic linking may take on a busy machine.
+/// How long emulated dynamic linking may take, besides the time that it gets no processor.
 const START_PATIENCE: Duration = Duration::from_secs(20);
 
 /// What decides whether two wrappers share a worker, and that worker.
@@ -173,7 +173,7 @@ impl Setting {
         let lane = exchange.exchange.lane(control);
         let mut end = End::default();
         let start = Instant::now();
-        let nap = || START_PATIENCE.checked_sub(start.elapsed());
+        let nap = || (START_PATIENCE + supervisor.starved()).checked_sub(start.elapsed());
         let ready = end.wait(&lane.to_host, &lane.host_bell.0, || over.is_set(), nap);
         match ready {
             Some(mail)
