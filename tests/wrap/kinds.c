@@ -118,6 +118,75 @@ void *k_get_proc(const char *name)
 int k_hooks(struct hooks hooks, int value) { return hooks.second(hooks.first(value)); }
 void k_get(unary *f) { *f = square; }
 
+struct odd k_odd(struct odd odd, int by)
+{
+    odd.first += by;
+    odd.second -= by;
+    odd.events[1].events += by;
+    odd.events[1].data.u64 *= by;
+    odd.bits = -odd.bits;
+    odd.more += by;
+    return odd;
+}
+int k_odd_there(struct odd *odd) { *odd = k_odd(*odd, 3); return odd->more; }
+int k_events(struct epoll_event *events, int room, int wanted)
+{
+    int i;
+    for (i = 0; i < room && i < wanted; i++)
+        events[i] = (struct epoll_event){.events = EPOLLIN << i, .data.u64 = 0x1234567800000000 + i};
+    return i;
+}
+int k_event_sum(const struct epoll_event *events, int count)
+{
+    int sum = 0;
+    for (int i = 0; i < count; i++)
+        sum += events[i].events * 100 + (int)events[i].data.u64;
+    return sum;
+}
+int k_stat(struct stat *to)
+{
+    to->st_dev += 1;
+    to->st_ino += 2;
+    to->st_mode += 3;
+    to->st_nlink += 4;
+    to->st_blksize += 5;
+    to->st_size = -to->st_size;
+    to->st_mtim.tv_nsec += 6;
+    return 0;
+}
+nlink_t k_links(const struct stat *of) { return of->st_nlink; }
+int k_each(int (*each)(struct epoll_event *event, struct epoll_event copy), int count)
+{
+    int sum = 0;
+    for (int i = 0; i < count; i++) {
+        struct epoll_event event = {.events = 7, .data.fd = i};
+        sum += each(&event, event) + event.events + event.data.fd;
+    }
+    return sum;
+}
+
+struct square { shape table; int width; };
+static int area(shape *self) { int width = ((struct square *)self)->width; return width * width; }
+static void scale(shape *self, unary by) { struct square *square = (void *)self; square->width = by(square->width); }
+static shape *twin(shape *self) { return k_square(((struct square *)self)->width); }
+static int visit_shape(shape *self, int (*f)(shape *, int)) { return f(self, 1) + f(NULL, 2) + f(self, 3); }
+static const struct shape_table square_table = {area, scale, twin, visit_shape};
+shape *k_square(int width)
+{
+    struct square *square = malloc(sizeof *square);
+    *square = (struct square){&square_table, width};
+    return &square->table;
+}
+int k_shape(shape **made, int width)
+{
+    if (width < 0)
+        return -1;
+    *made = k_square(width);
+    return 0;
+}
+int k_area(shape *of) { return of ? (*of)->area(of) : -1; }
+void k_drop(shape *of) { free((void *)of); }
+
 int k_format(char *to, size_t size, const char *format, ...)
 {
     va_list list;

@@ -3,6 +3,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
 #include <wchar.h>
 
 enum colour { RED, GREEN = 7 };
@@ -63,6 +65,29 @@ int k_nested(unary f, int depth);
 void *k_get_proc(const char *name);
 void k_get(unary *f);
 int k_hooks(struct hooks hooks, int value);
+
+/* Structs that the two sides lay out differently. */
+struct odd { char first; int : 5; char second; struct epoll_event events[2]; int bits : 7; unsigned more : 20; };
+struct odd k_odd(struct odd odd, int by);
+int k_odd_there(struct odd *odd);
+int k_events(struct epoll_event *events, int room, int wanted);
+int k_event_sum(const struct epoll_event *events, int count);
+int k_stat(struct stat *to);
+nlink_t k_links(const struct stat *of);
+int k_each(int (*each)(struct epoll_event *event, struct epoll_event copy), int count);
+
+/* An object with a table of functions, as C++ has them. */
+typedef const struct shape_table *shape;
+struct shape_table {
+    int (*area)(shape *self);
+    void (*scale)(shape *self, unary by);
+    shape *(*twin)(shape *self);
+    int (*visit)(shape *self, int (*f)(shape *self, int number));
+};
+shape *k_square(int width);
+int k_shape(shape **made, int width);
+int k_area(shape *of);
+void k_drop(shape *of);
 
 /* printf. */
 int k_format(char *to, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));

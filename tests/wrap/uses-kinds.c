@@ -119,6 +119,56 @@ static void functions(void)
     IS(got == square);
 }
 
+static int each(struct epoll_event *event, struct epoll_event copy)
+{
+    IS(event->events == copy.events && event->data.u64 == copy.data.u64);
+    event->events = 1000;
+    return copy.data.fd;
+}
+
+static void repacked(void)
+{
+    struct odd odd = {5, 9, {{1, {.u64 = 10}}, {2, {.u64 = 0x100000001}}}, -17, 1000};
+    struct odd other = k_odd(odd, 2);
+    IS(other.first == 7 && other.second == 7 && other.bits == 17 && other.more == 1002);
+    IS(other.events[0].events == 1 && other.events[0].data.u64 == 10);
+    IS(other.events[1].events == 4 && other.events[1].data.u64 == 0x200000002);
+    IS(k_odd_there(&odd) == 1003 && odd.first == 8 && odd.bits == 17 && odd.events[1].data.u64 == 0x300000003);
+    struct epoll_event events[5];
+    memset(events, 0x55, sizeof events);
+    IS(k_events(events, 4, 3) == 3 && events[3].events == 0x55555555 && events[4].events == 0x55555555);
+    for (int i = 0; i < 3; i++)
+        IS(events[i].events == (uint32_t)EPOLLIN << i && events[i].data.u64 == 0x1234567800000000u + i);
+    IS(k_event_sum(events, 3) == 703 && k_event_sum(NULL, 0) == 0);
+    struct stat status = {.st_dev = 10, .st_ino = 20, .st_mode = 30, .st_nlink = 40, .st_blksize = 50, .st_size = 1L << 40};
+    status.st_mtim.tv_nsec = 60;
+    status.st_uid = 70;
+    IS(k_stat(&status) == 0 && status.st_dev == 11 && status.st_ino == 22 && status.st_mode == 33);
+    IS(status.st_nlink == 44 && status.st_blksize == 55 && status.st_size == -(1L << 40));
+    IS(status.st_mtim.tv_nsec == 66 && status.st_uid == 70);
+    IS(k_each(each, 3) == 3 + 3000 + 3);
+}
+
+static int counted(shape *self, int number) { return self ? (*self)->area(self) * number : 1000; }
+
+static void shapes(void)
+{
+    shape *first = k_square(3), *second = first, *third = NULL;
+    IS(k_shape(&second, 5) == 0 && second != first && k_shape(&third, -1) == -1 && !third);
+    IS((*first)->area(first) == 9 && (*second)->area(second) == 25 && k_area(second) == 25 && k_area(NULL) == -1);
+    (*first)->scale(first, triple);
+    IS(k_area(first) == 81);
+    third = (*first)->twin(first);
+    IS(third != first && (*third)->area(third) == 81);
+    IS((*second)->visit(second, counted) == 25 * 4 + 1000);
+    k_drop(first);
+    k_drop(second);
+    k_drop(third);
+    first = k_square(2);
+    IS((*first)->area(first) == 4);
+    k_drop(first);
+}
+
 static void formats(void)
 {
     char text[200];
@@ -152,7 +202,7 @@ static void rest(void)
     errno = 0;
     IS(k_errno(EXDEV) == -1 && errno == EXDEV);
     const struct table *own = k_own_table();
-    IS(own && !strcmp(own->name, "own"));
+    IS(own && !strcmp(own->name, "own") && own->add(20, 22) == 42 && own->twice(triple, 2) == 18);
     const char *text = k_static();
     IS(text && !strcmp(text, "of the library"));
 }
@@ -168,6 +218,8 @@ int main(int argc, char **argv)
     memory();
     objects();
     functions();
+    repacked();
+    shapes();
     formats();
     files();
     rest();

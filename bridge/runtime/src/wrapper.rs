@@ -121,6 +121,18 @@ unsafe extern "C" fn iotdec_take_function(
 /// # Safety
 /// `call` was begun and not yet ended.
 #[unsafe(no_mangle)]
+unsafe extern "C" fn iotdec_meet_function(
+    call: *mut Call,
+    function: *const c_void,
+    signature: u32,
+) {
+    // SAFETY: the caller's promise.
+    unsafe { (*call).meet_function(function as u64, signature) }
+}
+
+/// # Safety
+/// `call` was begun and not yet ended.
+#[unsafe(no_mangle)]
 unsafe extern "C" fn iotdec_check(call: *mut Call, pointer: u64, size: usize) -> *mut u8 {
     // SAFETY: the caller's promise.
     unsafe { (*call).check(pointer, size) }

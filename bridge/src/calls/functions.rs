@@ -7,6 +7,7 @@ use super::wrapper::State;
 use iotdec_wire::exchange::Range;
 use iotdec_wire::lane::Request;
 use iotdec_wire::stubs::{Full, Stubs};
+use nix::libc;
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
@@ -38,6 +39,14 @@ impl Functions {
         self.given.contains_key(&key)
     }
 
+    /// Whether both sides can call a function.
+    fn is_met(&self, key: Key) -> bool {
+        self.given.contains_key(&key)
+            || self.taken.contains_key(&key)
+            || self.natives.contains_key(&key.0)
+            || self.guests.contains_key(&key.0)
+    }
+
     /// Lets a function be called that was asked for by name.
     pub(crate) fn add_named(&mut self, address: u64) {
         self.named.insert(address);
@@ -65,6 +74,14 @@ struct HostStubs {
 /// as SIG_IGN, or (void *) -1.
 fn is_no_address(value: u64) -> bool {
     !(4096..1 << 47).contains(&value)
+}
+
+/// Whether an address is in the program or a library of its.
+fn is_native(address: u64) -> bool {
+    // SAFETY: any bytes are valid there.
+    let mut found: libc::Dl_info = unsafe { std::mem::zeroed() };
+    // SAFETY: the address is only looked up.
+    unsafe { libc::dladdr(address as *const libc::c_void, &raw mut found) != 0 }
 }
 
 fn no_memory(full: Full) -> Box<Record> {
@@ -159,6 +176,24 @@ impl HostLane {
         known.taken.insert(key, native);
         known.guests.insert(native, function);
         Ok(native)
+    }
+
+    /// A function pointer in memory that both sides use: makes it callable on both sides
+    /// where it is. What is no function's address, or cannot be called at its own address,
+    /// is left alone: memory may hold anything, and nobody need ever call it.
+    ///
+    /// The library may have written it. So functions of the program's are given this way
+    /// only if all of its heap is shared, and the library trusted with what is there.
+    pub(crate) fn meet_function(&self, state: &State, function: u64, signature: u32) {
+        let key = (function, state.part.load(Ordering::Acquire), signature);
+        if is_no_address(function) || self.worker.known_functions().is_met(key) {
+            return;
+        }
+        if self.worker.is_image(function, 1) {
+            let _ = self.take_function(state, function, signature);
+        } else if super::heap::is_all_shared() && is_native(function) {
+            let _ = self.give_function(state, function, signature);
+        }
     }
 
     /// The guest's function that a stub of ours is about to call.

@@ -41,6 +41,11 @@ pub fn heap() -> &'static Interface {
     })
 }
 
+/// Whether the whole program allocates from it.
+pub(super) fn is_all_shared() -> bool {
+    preloaded().is_some()
+}
+
 /// The exchange that the heap is in, and its file.
 pub(super) fn exchange() -> Result<(Range, OwnedFd), String> {
     let (mut start, mut size) = (null_mut(), 0);

@@ -88,6 +88,13 @@ impl Call {
         }
     }
 
+    /// `iotdec_meet_function`
+    pub fn meet_function(&mut self, function: u64, signature: u32) {
+        if let Some((lane, state)) = self.parties() {
+            lane.meet_function(state, function, signature);
+        }
+    }
+
     /// `iotdec_check`
     pub fn check(&mut self, pointer: u64, size: usize) -> *mut u8 {
         let address = pointer as *mut u8;

@@ -181,8 +181,9 @@ impl Worker {
             || self.is_image(address, size)
     }
 
+    /// Whether it is in a library's file.
     #[cold]
-    fn is_image(&self, address: u64, size: u64) -> bool {
+    pub(crate) fn is_image(&self, address: u64, size: u64) -> bool {
         let images = self.images.read().expect("nothing panics with it");
         images.iter().any(|image| image.contains(address, size))
     }

@@ -13,6 +13,9 @@
 #define IOTDEC_UNUSED __attribute__((unused))
 #define IOTDEC_BITS(pointer) ((uint64_t)(uintptr_t)(pointer))
 
+/* The library's description, which the generated code defines. */
+static struct iotdec_wrapper iotdec_wrapper;
+
 /* A function that is not wrapped is called. */
 static IOTDEC_UNUSED void iotdec_refuse(struct iotdec_wrapper *wrapper, const char *function, const char *why)
 {
@@ -52,6 +55,24 @@ static IOTDEC_UNUSED void iotdec_store(const void *to, const void *from, size_t 
 {
     if (memcmp(to, from, size))
         memcpy((void *)to, from, size);
+}
+
+/* Conversion of structs that are laid out differently. */
+#define IOTDEC_TOO_LARGE(what) "there is no room for the value of " what " on the other side"
+
+static IOTDEC_UNUSED uint64_t iotdec_get_bits(const unsigned char *from, size_t at, unsigned count)
+{
+    uint64_t bits = 0;
+
+    for (unsigned bit = 0; bit < count; bit++, at++)
+        bits |= (uint64_t)(from[at / 8] >> at % 8 & 1) << bit;
+    return bits;
+}
+
+static IOTDEC_UNUSED void iotdec_put_bits(unsigned char *to, size_t at, unsigned count, uint64_t bits)
+{
+    for (unsigned bit = 0; bit < count; bit++, at++)
+        to[at / 8] = (unsigned char)((to[at / 8] & ~(1U << at % 8)) | (bits >> bit & 1) << at % 8);
 }
 
 static IOTDEC_UNUSED const char *iotdec_text(struct iotdec_call *call, const void *text)
@@ -175,6 +196,120 @@ static IOTDEC_UNUSED struct iotdec_kept *iotdec_kept_of(const void *copy, size_t
                 break;
     pthread_mutex_unlock(&iotdec_kept_lock);
     return kept;
+}
+
+/*
+ * Objects of the library that begin with the address of a table of functions. The program gets another object in the
+ * place of each, in memory of its own: a table of functions that it can call, whatever the library writes into its
+ * own later. It is the same one for as long as the library has an object of that kind at that address.
+ */
+#define IOTDEC_NO_SIGNATURE UINT32_MAX
+struct iotdec_interface {
+    const char *name;
+    size_t count;
+    const uint32_t *signatures;
+};
+
+struct iotdec_object {
+    /* Where the program looks. */
+    void **table;
+    const struct iotdec_interface *interface;
+    uint64_t home;
+    struct iotdec_object *next_by_home, *next_by_address;
+};
+
+static IOTDEC_UNUSED pthread_mutex_t iotdec_objects_lock = PTHREAD_MUTEX_INITIALIZER;
+static IOTDEC_UNUSED struct iotdec_object *iotdec_objects_by_home[256], *iotdec_objects_by_address[256];
+
+static IOTDEC_UNUSED size_t iotdec_object_chain(uint64_t address)
+{
+    return (address >> 4 ^ address >> 12) % 256;
+}
+
+/* What is in a table for a function that cannot cross. */
+static IOTDEC_UNUSED uint64_t iotdec_no_function(void)
+{
+    fprintf(stderr, "iotdec: %s: a function of an object is called whose parameters cannot cross; the ABI report "
+                    "tells why\n", iotdec_wrapper.name);
+    return 0;
+}
+
+/* The library's object for one of the program's; 0 if it is none that the library handed out. */
+static IOTDEC_UNUSED uint64_t iotdec_known_object(struct iotdec_call *call, const struct iotdec_interface *interface,
+                                                  const void *object)
+{
+    const struct iotdec_object *known;
+    uint64_t home = 0;
+
+    (void)call;
+    pthread_mutex_lock(&iotdec_objects_lock);
+    for (known = iotdec_objects_by_address[iotdec_object_chain(IOTDEC_BITS(object))]; known;
+         known = known->next_by_address)
+        if (known == object && known->interface == interface)
+            home = known->home;
+    pthread_mutex_unlock(&iotdec_objects_lock);
+    return home;
+}
+
+static IOTDEC_UNUSED uint64_t iotdec_give_object(struct iotdec_call *call, const struct iotdec_interface *interface,
+                                                 const void *object)
+{
+    uint64_t home = iotdec_known_object(call, interface, object);
+    char text[200];
+
+    if (home)
+        return iotdec_handle(call, (const void *)(uintptr_t)home);
+    if (object) {
+        snprintf(text, sizeof text, "an object with a %s that the library did not hand out", interface->name);
+        iotdec_call_fail(call, text);
+    }
+    return 0;
+}
+
+static IOTDEC_UNUSED void *iotdec_take_object(struct iotdec_call *call, const struct iotdec_interface *interface,
+                                              uint64_t home)
+{
+    struct iotdec_object *object = NULL, **by_home, **by_address;
+    const uint64_t *at, *functions;
+
+    if (!home || !(at = iotdec_check(call, home, sizeof *at)))
+        return NULL;
+    functions = iotdec_check(call, __atomic_load_n(at, __ATOMIC_RELAXED), interface->count * sizeof *functions);
+    if (!functions) {
+        iotdec_call_fail(call, "an object of the library without a table of functions");
+        return NULL;
+    }
+    pthread_mutex_lock(&iotdec_objects_lock);
+    by_home = &iotdec_objects_by_home[iotdec_object_chain(home)];
+    for (object = *by_home; object; object = object->next_by_home)
+        if (object->home == home && object->interface == interface)
+            break;
+    if (!object) {
+        /* In front of a table of C++ are an offset and what the type is called: none. */
+        void **table = calloc(interface->count + 2, sizeof *table);
+
+        object = malloc(sizeof *object);
+        if (!object || !table) {
+            free(table);
+            free(object);
+            pthread_mutex_unlock(&iotdec_objects_lock);
+            iotdec_call_fail(call, "no memory is left for an object");
+            return NULL;
+        }
+        by_address = &iotdec_objects_by_address[iotdec_object_chain(IOTDEC_BITS(object))];
+        *object = (struct iotdec_object){table + 2, interface, home, *by_home, *by_address};
+        *by_home = *by_address = object;
+    }
+    for (size_t index = 0; index < interface->count; index++) {
+        uint32_t signature = interface->signatures[index];
+        void *function = (void *)iotdec_no_function;
+
+        if (signature != IOTDEC_NO_SIGNATURE)
+            function = iotdec_take_function(call, __atomic_load_n(&functions[index], __ATOMIC_RELAXED), signature);
+        __atomic_store_n(&object->table[index], function, __ATOMIC_RELAXED);
+    }
+    pthread_mutex_unlock(&iotdec_objects_lock);
+    return object;
 }
 
 /*

@@ -90,6 +90,15 @@ impl<'a> Abi<'a> {
         self.kinds(&kind, &kind, &place.unwrap_or_default())
     }
 
+    /// Whether the same bytes mean the same, pointers not followed.
+    pub(crate) fn is_same(&self, guest: &Type, host: &Type) -> bool {
+        let at = At {
+            path: String::new(),
+            place: Place::default(),
+        };
+        self.bytes(guest, host, &at) == Verdict::Identical
+    }
+
     pub(crate) fn kinds(&self, guest: &Type, host: &Type, place: &Place) -> Comparison {
         let at = At {
             path: String::new(),

@@ -6,9 +6,12 @@
 //! it has to be copied, and so it has to be known how much it is. Where types do not say,
 //! `wrap.toml` must; nothing is guessed that could corrupt memory.
 
+mod interfaces;
 pub(crate) mod names;
 pub(crate) mod pointers;
+mod reach;
 mod records;
+mod repacked;
 mod streams;
 mod variables;
 
@@ -18,6 +21,9 @@ use crate::emit::bridge::REGISTERS;
 use crate::model::{Function, Header, Signature, Type, Value};
 use crate::notes::{Count, FunctionNotes, Notes, Pass, fits, said};
 use pointers::by_value;
+pub use reach::Reached;
+pub(crate) use repacked::integer_type;
+use repacked::resized;
 use std::collections::{BTreeMap, BTreeSet};
 pub use variables::{Slot, VariableRule};
 
@@ -32,6 +38,13 @@ pub struct Rules {
     pub signatures: Vec<Pointed>,
     /// The structs of which copies are made field by field.
     pub records: BTreeMap<String, RecordRule>,
+    /// The structs that are tables of functions of the library's objects, with the
+    /// functions' signatures; none for one that cannot be called.
+    pub tables: BTreeMap<String, Vec<Option<usize>>>,
+    /// The structs that are converted field by field.
+    pub repacked: BTreeSet<String>,
+    /// The structs that are used where they are, and lead to functions.
+    pub reached: BTreeMap<String, Vec<(String, Reached)>>,
 }
 
 /// What becomes of a function.
@@ -94,6 +107,10 @@ pub enum Crossing {
     Number,
     /// A struct or union by value, or a number of more than a register.
     Record,
+    /// An integer that is wider on one side; the guest's C type.
+    Resized(String),
+    /// A struct by value that is converted, of [`Rules::repacked`].
+    Repacked(String),
     /// A struct by value with pointers to functions in it: fields and signatures.
     RecordWith(Vec<(String, usize)>),
     /// A file descriptor, of which the library gets a duplicate.
@@ -104,6 +121,9 @@ pub enum Crossing {
     Value,
     /// A pointer to an object of the library, which must be of the worker that runs now.
     Handle,
+    /// A pointer to an object of the library that begins with the address of a table of
+    /// functions, by [`Rules::tables`].
+    Object(String),
     /// A pointer that must be to shared memory.
     Shared,
     /// A pointer to a function of this signature.
@@ -142,8 +162,12 @@ pub enum Element {
     Bytes,
     /// Structs with pointers in them, by [`Rules::records`].
     Record(String),
+    /// Structs that are converted, of [`Rules::repacked`].
+    Repacked(String),
     /// Pointers to functions of this signature.
     Functions(usize),
+    /// Pointers to objects that begin with the address of a table, by [`Rules::tables`].
+    Objects(String),
 }
 
 /// How a struct with pointers in it is copied.
@@ -327,12 +351,7 @@ impl Decider<'_> {
                 Crossing::Nothing
             } else {
                 let there = host.map(|host| &host.parameters[index].value);
-                let is_value = self.noted_as_value(whose, index)
-                    || streams::is_stream(&parameter.value.kind) && streams::can_cross(whose);
-                there
-                    .filter(|_| !is_value)
-                    .map_or(Ok(()), |there| self.same(&parameter.value, there))
-                    .and_then(|()| self.parameter(whose, index))
+                self.compared_parameter(whose, index, there)
                     .map_err(|why| {
                         // Of a struct it is the same for whatever takes one.
                         if why.contains("[struct.") {
@@ -344,26 +363,68 @@ impl Decider<'_> {
             parameters.push(crossing);
         }
         let result = &whose.signature.result;
-        let returned = host
-            .map_or(Ok(()), |host| self.same(result, &host.result))
-            .and_then(|()| self.returned(whose, result));
+        let returned = match (&result.kind, self.repacked_in(&result.kind)) {
+            (Type::Record(tag), Some(_)) => {
+                self.repack(tag).map(|()| Crossing::Repacked(tag.clone()))
+            }
+            (_, Some(_)) if host.is_none() => Err(self.difference(&result.kind)),
+            (kind, None) if let Some(resized) = resized(kind, host.map(|h| &h.result.kind)) => {
+                Ok(resized)
+            }
+            _ => host
+                .map_or(Ok(()), |host| self.same(result, &host.result))
+                .and_then(|()| self.returned(whose, result)),
+        };
         let result = returned.map_err(|why| format!("returns {}: {why}", result.spelling))?;
         let on_crash = said(self.table(whose), whose.name).find_map(|n| n.on_crash.clone());
-        Ok(Rule {
+        let rule = Rule {
             parameters,
             result,
             on_crash,
             format,
             procs: BTreeMap::new(),
-        })
+        };
+        self.reach_of(whose, &rule);
+        Ok(rule)
+    }
+
+    /// How a parameter crosses, if both sides mean the same by it or it can be converted.
+    fn compared_parameter(
+        &mut self,
+        whose: Whose,
+        index: usize,
+        there: Option<&Value>,
+    ) -> Result<Crossing, String> {
+        let value = &whose.signature.parameters[index].value;
+        if let Some(resized) = resized(&value.kind, there.map(|there| &there.kind)) {
+            return Ok(resized);
+        }
+        if self.noted_as_value(whose, index)
+            || streams::is_stream(&value.kind) && streams::can_cross(whose)
+        {
+            return self.parameter(whose, index);
+        }
+        if self.repacked_in(&value.kind).is_none() || self.is_way_handle(&value.kind) {
+            there.map_or(Ok(()), |there| self.same(value, there))?;
+            return self.parameter(whose, index);
+        }
+        match self.parameter(whose, index)? {
+            crossing if crossing.converts() => Ok(crossing),
+            _ => Err(self.difference(&value.kind)),
+        }
     }
 
     fn returned(&mut self, whose: Whose, result: &Value) -> Result<Crossing, String> {
         let noted = said(self.table(whose), whose.name).find_map(|notes| notes.returns.as_ref());
         let noted = noted.or_else(|| self.notes.types.get(&result.spelling));
         // What was copied for the call is found again by its address.
-        let noted = noted.filter(|pass| **pass != Pass::Argument);
+        let noted = noted.filter(|pass| **pass != Pass::Argument).cloned();
+        let object = match &noted {
+            None => self.object(&result.kind),
+            Some(_) => None,
+        };
         Ok(match &result.kind {
+            Type::Pointer(_) if object.is_some() => Crossing::Object(object.unwrap_or_default()),
             Type::Pointer(to) => match (noted, &to.kind) {
                 (_, Type::Function(signature)) => {
                     Crossing::Function(self.pointed(signature, result.typedef.as_deref())?)
@@ -422,6 +483,9 @@ impl Decider<'_> {
             outward: Err("not decided".into()),
         });
         let plain = |decider: &mut Self, value: &Value| -> Result<Crossing, String> {
+            if let Some(converted) = decider.repacked_inward(value) {
+                return converted;
+            }
             Ok(match &value.kind {
                 Type::Pointer(to) => match &to.kind {
                     Type::Function(signature) => {
@@ -430,7 +494,10 @@ impl Decider<'_> {
                             Err(_) => Crossing::Value,
                         }
                     }
-                    _ => Crossing::Value,
+                    _ => match decider.object(&value.kind) {
+                        Some(tag) => Crossing::Object(tag),
+                        None => Crossing::Value,
+                    },
                 },
                 kind => by_value(kind),
             })
@@ -439,7 +506,11 @@ impl Decider<'_> {
             for parameter in &signature.parameters {
                 parameters.push(plain(self, &parameter.value)?);
             }
-            plain(self, &signature.result)
+            let result = plain(self, &signature.result)?;
+            match result {
+                Crossing::Data(_) => Err(self.difference(&signature.result.kind)),
+                result => Ok(result),
+            }
         })();
         let result = match inward {
             Ok(result) => result,
@@ -449,7 +520,7 @@ impl Decider<'_> {
                     self.rules.signatures.pop();
                 }
                 return Err(format!(
-                    "it points at a function that takes or returns {why}"
+                    "it points at a function of which something cannot cross: {why}"
                 ));
             }
         };

@@ -194,7 +194,7 @@ impl Abi<'_> {
     }
 
     /// The fields that both sides have, in the guest's order.
-    pub(super) fn field_pairs(&self, guest: &str, host: &str) -> Vec<(&Field, &Field, At)> {
+    pub(crate) fn field_pairs(&self, guest: &str, host: &str) -> Vec<(&Field, &Field, At)> {
         let (Some(of_guest), Some(of_host)) = (self.guest.layout(guest), self.host.layout(host))
         else {
             return Vec::new();

@@ -94,9 +94,9 @@ impl Call {
 
 /// Where a comparison stands: for messages.
 #[derive(Clone, Debug)]
-pub(super) struct At {
-    pub(super) path: String,
-    pub(super) place: Place,
+pub(crate) struct At {
+    pub(crate) path: String,
+    pub(crate) place: Place,
 }
 
 impl At {

@@ -5,9 +5,13 @@ mod copies;
 mod guest;
 mod host;
 mod message;
+mod objects;
+mod reach;
+mod repack;
 mod variables;
 
 pub(crate) use message::REGISTERS;
+use message::member;
 
 use crate::elf::Exports;
 use crate::model::{Header, Parameter, Signature, Type, Value};

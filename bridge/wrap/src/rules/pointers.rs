@@ -1,6 +1,6 @@
 //! What parameters point at.
 
-use super::{Block, Crossing, Decider, Element, Whose, names, streams};
+use super::{Block, Crossing, Decider, Element, Whose, interfaces, names, streams};
 use crate::model::{Float, Parameter, Type, Value};
 use crate::notes::{Count, Data, Elements, Pass, Pointers, Way};
 
@@ -46,6 +46,10 @@ impl Decider<'_> {
                 ));
             }
             return Ok(match &value.kind {
+                Type::Record(tag) if self.is_repacked(tag) => {
+                    self.repack(tag)?;
+                    Crossing::Repacked(tag.clone())
+                }
                 Type::Record(tag) if !whose.lenient => self.record_by_value(tag),
                 kind => by_value(kind),
             });
@@ -136,7 +140,14 @@ impl Decider<'_> {
         if to.kind.pointed_record().is_none() && self.is_incomplete(&to.kind) {
             return Err("the headers do not say what is behind it: nothing can be copied".into());
         }
-        if element != Element::Bytes && data.count.is_some() {
+        if matches!(element, Element::Repacked(_)) && (data.keeps || data.moves) {
+            return Err(
+                "it is laid out differently and converted: what the library keeps, or moves on \
+                 over, cannot be"
+                    .into(),
+            );
+        }
+        if matches!(element, Element::Record(_)) && data.count.is_some() {
             return Err(
                 "an array of structs with pointers in them: it can only be \"shared\"".into(),
             );
@@ -161,11 +172,17 @@ impl Decider<'_> {
         match kind {
             Type::Pointer(to) => match &to.kind {
                 Type::Function(signature) => Ok(Element::Functions(self.pointed(signature, None)?)),
-                _ => Ok(Element::Bytes),
+                _ => Ok(match self.object(kind) {
+                    Some(tag) => Element::Objects(tag),
+                    None => Element::Bytes,
+                }),
             },
             Type::Record(tag) => self.record(tag),
             Type::Array { element, .. } => match self.element(&element.kind)? {
                 Element::Bytes => Ok(Element::Bytes),
+                Element::Repacked(_) => {
+                    Err("an array of arrays of structs that are laid out differently".into())
+                }
                 _ => Err("an array of arrays of pointers".into()),
             },
             _ => Ok(Element::Bytes),
@@ -187,6 +204,17 @@ impl Decider<'_> {
             keeps: false,
             moves: false,
         };
+        if let Some(tag) = self.object(&parameter.value.kind) {
+            return Ok(Crossing::Object(tag));
+        }
+        // Where the library puts one that it made.
+        if !to.is_const
+            && amount.is_none()
+            && !parameter.is_array
+            && interfaces::interface(self.guest, &to.kind).is_some()
+        {
+            return Ok(Crossing::Data(self.block(&data(None), to)?));
+        }
         if let Type::Record(tag) = &to.kind {
             return match self.way(tag) {
                 Some(Way::Handle) => Ok(Crossing::Handle),
@@ -251,7 +279,7 @@ pub(super) fn by_value(kind: &Type) -> Crossing {
 }
 
 /// A single element.
-fn one() -> Count {
+pub(super) fn one() -> Count {
     Count {
         expression: "1".into(),
         in_bytes: false,

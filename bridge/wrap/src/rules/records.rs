@@ -29,6 +29,10 @@ impl Decider<'_> {
         let Some(layout) = &record.layout else {
             return Err(format!("{spelling} is opaque: nothing can be copied"));
         };
+        if self.is_repacked(tag) {
+            self.repack(tag)?;
+            return Ok(Element::Repacked(tag.into()));
+        }
         if record.is_flexible() {
             return Err(format!(
                 "{spelling} ends in an array without a size; say in wrap.toml: [struct.{tag}] \
@@ -113,7 +117,12 @@ impl Decider<'_> {
     }
 
     /// How a field crosses that is more than bytes.
-    fn field(&mut self, tag: &str, name: &str, value: &Value) -> Result<Option<Crossing>, String> {
+    pub(super) fn field(
+        &mut self,
+        tag: &str,
+        name: &str,
+        value: &Value,
+    ) -> Result<Option<Crossing>, String> {
         let spelling = self.guest.records[tag].spelling.clone();
         let say = |why: &str| {
             format!(
@@ -123,10 +132,7 @@ impl Decider<'_> {
                 value.spelling
             )
         };
-        let noted = said(&self.notes.records, tag).find_map(|notes| notes.fields.get(name));
-        let noted = noted
-            .or_else(|| self.notes.types.get(&value.spelling))
-            .cloned();
+        let noted = self.noted_field(tag, name, value).cloned();
         match &value.kind {
             Type::Pointer(to) => match (&to.kind, noted) {
                 (_, Some(Pass::Value | Pass::Text)) => Ok(None),
@@ -160,6 +166,18 @@ impl Decider<'_> {
             },
             _ => Ok(None),
         }
+    }
+
+    /// What `wrap.toml` says of a field.
+    pub(super) fn noted_field(&self, tag: &str, name: &str, value: &Value) -> Option<&Pass> {
+        let noted = said(&self.notes.records, tag).find_map(|notes| notes.fields.get(name));
+        noted.or_else(|| self.notes.types.get(&value.spelling))
+    }
+
+    /// Whether a pointer leads to what is noted as an object of the library.
+    pub(super) fn is_way_handle(&self, kind: &Type) -> bool {
+        let tag = kind.pointed_record();
+        tag.is_some_and(|tag| self.way(tag) == Some(Way::Handle))
     }
 
     /// Whether both sides mean the same by a type, or why it cannot cross.

@@ -15,6 +15,7 @@ pub fn source(plan: &Plan, fingerprint: u64) -> String {
     if plan.has_streams() {
         text += "#include \"iotdec_streams.h\"\n";
     }
+    text += &super::repack::guest_assertions(plan);
     for function in plan.wrapped() {
         call(&function, &mut text);
     }

@@ -3,11 +3,12 @@
 use super::guest::{free_registers, pack};
 use super::message::{is_bytes, member};
 use super::{
-    Plan, Wrapped, copies, declare, parameter_list, pointer_type, returns, spelled, variables,
+    Plan, Wrapped, copies, declare, objects, parameter_list, pointer_type, reach, repack, returns,
+    spelled, variables,
 };
 use crate::model::{Parameter, Signature, Type, Value};
 use crate::notes::Count;
-use crate::rules::{Block, Crossing, Element, FormatRule, Rule, Rules};
+use crate::rules::{Block, Crossing, Element, FormatRule, Rule};
 use std::fmt::Write;
 
 pub fn source(plan: &Plan, fingerprint: u64) -> String {
@@ -31,6 +32,9 @@ pub fn source(plan: &Plan, fingerprint: u64) -> String {
         variables::members(plan),
     );
     text += &variables::functions(plan);
+    text += &objects::tables(plan.rules);
+    text += &reach::source(plan);
+    text += &repack::source(plan);
     for (tag, rule) in &plan.rules.records {
         text += &copies::copies(tag, &plan.guest.records[tag], rule);
     }
@@ -44,7 +48,7 @@ pub fn source(plan: &Plan, fingerprint: u64) -> String {
             name,
             signature,
             rule,
-            rules: plan.rules,
+            plan,
         };
         let noreturn = plan.guest.functions[name].is_noreturn;
         let begin = format!("struct m_{name} *iotdec_m");
@@ -103,7 +107,7 @@ struct Call<'a> {
     name: &'a str,
     signature: &'a Signature,
     rule: &'a Rule,
-    rules: &'a Rules,
+    plan: &'a Plan<'a>,
 }
 
 impl Call<'_> {
@@ -158,7 +162,7 @@ impl Call<'_> {
             }) = crossing
             {
                 let name = &parameter.name;
-                let counts = i32::from(self.rules.records[tag].counts_in(self.name));
+                let counts = i32::from(self.plan.rules.records[tag].counts_in(self.name));
                 let writes = if *writes { "iotdec_ok" } else { "0" };
                 let _ = writeln!(
                     text,
@@ -192,12 +196,21 @@ impl Call<'_> {
             Crossing::Handle => {
                 format!("    {field} = iotdec_handle(&iotdec_c, (const void *){name});\n")
             }
-            Crossing::Shared => format!(
-                "    {field} = iotdec_shared(&iotdec_c, (const void *){name}, \"{name}\");\n"
-            ),
+            Crossing::Shared => {
+                let tag = parameter.value.kind.pointed_record();
+                let meet = reach::meet(self.plan, tag, name);
+                format!(
+                    "    {field} = iotdec_shared(&iotdec_c, (const void *){name}, \"{name}\");\n    {meet}"
+                )
+            }
             Crossing::Function(number) => format!(
                 "    {field} = iotdec_give_function(&iotdec_c, (void (*)(void)){name}, {number});\n"
             ),
+            Crossing::Object(tag) => format!("    {field} = {};\n", objects::give(tag, name)),
+            Crossing::Resized(kind) => repack::give_integer(name, kind),
+            Crossing::Repacked(tag) => {
+                format!("    pack_{tag}(&iotdec_c, {field}, &{name});\n")
+            }
             Crossing::RecordWith(functions) => {
                 let plain = unqualified(&parameter.value);
                 let mut text = format!("    {plain} iotdec_q_{name} = {name};\n");
@@ -229,6 +242,9 @@ impl Call<'_> {
     fn data_before(&self, parameter: &Parameter, block: &Block) -> String {
         let name = &parameter.name;
         let field = format!("iotdec_m->{}", member(name));
+        if let Element::Repacked(tag) = &block.element {
+            return repack::before(parameter, block, tag);
+        }
         let size = format!(
             "    size_t iotdec_n_{name} = {name} ? {} : 0;\n",
             bytes(parameter, &block.count)
@@ -246,7 +262,8 @@ impl Call<'_> {
                 )
             }
             Element::Record(tag) => {
-                let counts = i32::from(self.rules.records[tag].counts_in(self.name) && block.reads);
+                let counts =
+                    i32::from(self.plan.rules.records[tag].counts_in(self.name) && block.reads);
                 format!(
                     "    struct k_{tag} iotdec_k_{name};\n    {field} = \
                      IOTDEC_BITS(give_{tag}(&iotdec_c, (void *){name}, &iotdec_k_{name}, {counts}, {writes}));\n",
@@ -265,10 +282,16 @@ impl Call<'_> {
                     false => "0".into(),
                 }
             ),
+            Element::Objects(tag) => objects::before(parameter, block, tag, &size),
+            Element::Repacked(_) => String::new(),
         }
     }
 
     fn after(&self, parameter: &Parameter, crossing: &Crossing) -> String {
+        if *crossing == Crossing::Shared {
+            let tag = parameter.value.kind.pointed_record();
+            return format!("        {}", reach::meet(self.plan, tag, &parameter.name));
+        }
         let Crossing::Data(block) = crossing else {
             return String::new();
         };
@@ -276,8 +299,14 @@ impl Call<'_> {
             return String::new();
         }
         let name = &parameter.name;
+        let result = match returns(self.signature) {
+            true => "            __typeof__(iotdec_r) result IOTDEC_UNUSED = iotdec_r;\n",
+            false => "",
+        };
         match &block.element {
             Element::Record(_) => String::new(),
+            Element::Repacked(tag) => repack::after(parameter, block, tag, result),
+            Element::Objects(tag) => objects::after(parameter, tag),
             Element::Functions(number) => format!(
                 "        for (size_t iotdec_i = 0; iotdec_i < iotdec_l_{name}; iotdec_i++)\n            \
                  {name}[iotdec_i] = (__typeof__({name}[iotdec_i]))iotdec_take_function(&iotdec_c, \
@@ -288,12 +317,6 @@ impl Call<'_> {
                     "        iotdec_back(&iotdec_c, (void *){name}, iotdec_q_{name}, iotdec_n_{name});\n"
                 ),
                 Some(count) => {
-                    let result = match returns(self.signature) {
-                        true => {
-                            "            __typeof__(iotdec_r) result IOTDEC_UNUSED = iotdec_r;\n"
-                        }
-                        false => "",
-                    };
                     format!(
                         "        if ({name}) {{\n{result}            long long iotdec_w = (long long)({});\n            \
                          size_t iotdec_b = iotdec_w < 0 ? 0 : (size_t)iotdec_w * {};\n            \
@@ -351,11 +374,21 @@ impl Call<'_> {
         let field = "iotdec_m->iotdec_result";
         match &self.rule.result {
             Crossing::Nothing => String::new(),
+            Crossing::Resized(kind) => repack::take_integer(field, kind, &plain),
+            Crossing::Repacked(tag) => {
+                format!("        unpack_{tag}(&iotdec_c, &iotdec_r, {field});\n")
+            }
             Crossing::Record => format!("        memcpy(&iotdec_r, {field}, sizeof iotdec_r);\n"),
             Crossing::Number => format!("        iotdec_r = ({plain}){field};\n"),
             Crossing::Function(number) => format!(
                 "        iotdec_r = ({plain})iotdec_take_function(&iotdec_c, {field}, {number});\n"
             ),
+            Crossing::Object(tag) => {
+                format!(
+                    "        iotdec_r = ({plain}){};\n",
+                    objects::take(tag, field)
+                )
+            }
             pointer => {
                 let mut text = format!("        uint64_t iotdec_u = {field};\n");
                 for (proc, number) in &self.rule.procs {
@@ -400,6 +433,11 @@ impl Call<'_> {
                             homes.join(" || ")
                         );
                     }
+                }
+                if *pointer == Crossing::Shared {
+                    let tag = result.kind.pointed_record();
+                    let meet = reach::meet(self.plan, tag, "(uintptr_t)iotdec_u");
+                    let _ = write!(text, "        {meet}");
                 }
                 text + &format!("        iotdec_r = ({plain})(uintptr_t)iotdec_u;\n")
             }
@@ -494,14 +532,19 @@ fn serve(number: usize, signature: &Signature, rule: &Rule, text: &mut String) {
     let field = |name: &str| format!("iotdec_m->{}", member(name));
     let mut arguments = Vec::new();
     let crossings = rule.parameters.iter();
-    let needs_call = crossings
-        .chain([&rule.result])
-        .any(|crossing| matches!(crossing, Crossing::Function(_)));
+    let needs_call = crossings.chain([&rule.result]).any(|crossing| {
+        matches!(crossing, Crossing::Function(_) | Crossing::Object(_)) || crossing.converts()
+    });
+    let (mut before, mut after) = (String::new(), String::new());
     for (parameter, crossing) in signature.parameters.iter().zip(&rule.parameters) {
         let (kind, field) = (spelled(&parameter.value), field(&parameter.name));
         arguments.push(match (crossing, &parameter.value.kind) {
             (Crossing::Function(number), _) => {
                 format!("({kind})iotdec_take_function(&iotdec_c, {field}, {number})")
+            }
+            (Crossing::Object(tag), _) => format!("({kind}){}", objects::take(tag, &field)),
+            (Crossing::Repacked(_) | Crossing::Data(_), _) => {
+                repack::serve(parameter, crossing, &mut before, &mut after)
             }
             (_, by_value) if is_bytes(by_value) => format!("*({kind} *){field}"),
             (_, Type::Pointer(_)) => format!("({kind})(uintptr_t){field}"),
@@ -522,9 +565,15 @@ fn serve(number: usize, signature: &Signature, rule: &Rule, text: &mut String) {
         arguments.join(", ")
     );
     let result = "iotdec_m->iotdec_result";
+    *text += &before;
     *text += &match (&rule.result, &signature.result.kind) {
         (Crossing::Function(number), _) => format!(
             "    {result} = iotdec_give_function(&iotdec_c, (void (*)(void)){call}, {number});\n"
+        ),
+        (Crossing::Object(tag), _) => format!("    {result} = {};\n", objects::give(tag, &call)),
+        (Crossing::Repacked(tag), _) => format!(
+            "    {} = {call};\n    pack_{tag}(&iotdec_c, {result}, &iotdec_r);\n",
+            declare(&signature.result, "iotdec_r")
         ),
         (_, Type::Void) => format!("    {call};\n"),
         (_, kind) if is_bytes(kind) => format!(
@@ -538,6 +587,7 @@ fn serve(number: usize, signature: &Signature, rule: &Rule, text: &mut String) {
             8 * kind.integer_size().unwrap_or(8)
         ),
     };
+    *text += &after;
     if signature.parameters.is_empty() && !returns(signature) {
         *text += "    (void)iotdec_m;\n";
     }
@@ -586,7 +636,7 @@ fn entry(
             .unwrap_or_default(),
         signature,
         rule,
-        rules: plan.rules,
+        plan,
     };
     let head = format!(
         "static {result} entry_{number}({})",

@@ -1,0 +1,104 @@
+//! Function pointers in structs that are not copied, as both sides use them where they
+//! are: they have to be known to the runtime before the other side can call them.
+
+use super::{Crossing, Decider, Rule, Whose};
+use crate::model::{Header, Type};
+use std::collections::BTreeSet;
+
+/// Something in a struct that leads to functions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reached {
+    /// A pointer to a function of this signature.
+    Function(usize),
+    /// A pointer to another such struct.
+    Record(String),
+}
+
+/// Whether there are functions in a struct, or in those that it holds or points to.
+fn leads_to_functions(header: &Header, tag: &str, seen: &mut BTreeSet<String>) -> bool {
+    if !seen.insert(tag.to_owned()) {
+        return false;
+    }
+    let Some(layout) = header.records.get(tag).and_then(|r| r.layout.as_ref()) else {
+        return false;
+    };
+    layout.fields.iter().any(|field| match &field.value.kind {
+        Type::Record(inner) => leads_to_functions(header, inner, seen),
+        Type::Pointer(to) => match &to.kind {
+            Type::Function(_) => true,
+            Type::Record(inner) => leads_to_functions(header, inner, seen),
+            _ => false,
+        },
+        _ => false,
+    })
+}
+
+impl Decider<'_> {
+    /// Takes note of the functions behind a function's parameters and its result.
+    pub(super) fn reach_of(&mut self, whose: Whose, rule: &Rule) {
+        let parameters = whose.signature.parameters.iter().map(|p| &p.value);
+        let values = parameters.zip(&rule.parameters);
+        for (value, crossing) in values.chain([(&whose.signature.result, &rule.result)]) {
+            if let (Crossing::Shared, Some(tag)) = (crossing, value.kind.pointed_record()) {
+                self.reach(tag);
+            }
+        }
+    }
+
+    /// Takes note of the functions in a struct, and whether there are any.
+    fn reach(&mut self, tag: &str) -> bool {
+        let guest = self.guest;
+        let record = &guest.records[tag];
+        let is_same = self.host.records.get(tag).map(|host| &host.layout) == Some(&record.layout);
+        if self.is_handle(tag)
+            || !record.is_named
+            || record.is_union
+            || !is_same
+            || !leads_to_functions(guest, tag, &mut BTreeSet::new())
+        {
+            return false;
+        }
+        if self.rules.reached.contains_key(tag) {
+            return true;
+        }
+        // First without fields, as it may lead to itself.
+        self.rules.reached.insert(tag.to_owned(), Vec::new());
+        let mut reached = Vec::new();
+        self.reached_in(tag, "", &mut reached);
+        self.rules.reached.insert(tag.to_owned(), reached);
+        true
+    }
+
+    /// What is in a struct, which lies in another at `path`.
+    fn reached_in(&mut self, tag: &str, path: &str, reached: &mut Vec<(String, Reached)>) {
+        let guest = self.guest;
+        let record = &guest.records[tag];
+        // Nobody knows which member of a union is in use.
+        let fields = record.layout.iter().filter(|_| !record.is_union);
+        for field in fields.flat_map(|layout| &layout.fields) {
+            let name = match (path, &field.name[..]) {
+                (path, "") => path.to_owned(),
+                ("", name) => name.to_owned(),
+                (path, name) => format!("{path}.{name}"),
+            };
+            match &field.value.kind {
+                Type::Record(inner) => self.reached_in(inner, &name, reached),
+                Type::Pointer(to) => match &to.kind {
+                    Type::Function(signature) => {
+                        let place = format!("{tag}.{}", field.name);
+                        let typedef = field.value.typedef.clone().unwrap_or(place);
+                        // What cannot be called is left alone.
+                        if let Ok(number) = self.pointed(signature, Some(&typedef)) {
+                            reached.push((name, Reached::Function(number)));
+                        }
+                    }
+                    Type::Record(inner) if self.reach(inner) => {
+                        reached.push((name, Reached::Record(inner.clone())));
+                    }
+                    _ => {}
+                },
+                _ => {}
+            }
+        }
+    }
+}
