@@ -93,8 +93,7 @@ fn soak(codec: Codec) {
     println!("{codec:?}: {footprints:#?}");
 
     let (begin, rest) = footprints.split_at(2);
-    let most = |of: fn(&Footprint) -> u64| begin.iter().map(of).max().expect("two");
-    let (own, slots) = (most(|it| it.own), most(|it| it.slots as u64));
+    let own = begin.iter().map(|it| it.own).max().expect("two");
     for (number, footprint) in rest.iter().enumerate() {
         assert!(
             footprint.own <= own + SLACK,
@@ -102,9 +101,16 @@ fn soak(codec: Codec) {
             footprint.own,
             number + 3,
         );
-        assert!(footprint.slots as u64 <= slots + 1, "{footprints:#?}");
         assert!(footprint.code <= MOST_CODE, "{footprints:#?}");
     }
+    // How many slots there are at a time goes up and down with the machine's load; a slot
+    // that is never given back stays.
+    let (early, late) = footprints.split_at(footprints.len() / 2);
+    let slots = |half: &[Footprint]| half.iter().map(|it| it.slots).collect::<Vec<_>>();
+    assert!(
+        slots(late).iter().min() <= slots(early).iter().max(),
+        "{footprints:#?}"
+    );
     let mode: String = stats.get("accel").expect("stats tell");
     if mode == "turbo" {
         let [first, .., last] = &footprints[..] else {
