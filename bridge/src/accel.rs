@@ -11,7 +11,7 @@ use object::read::elf::ElfFile64;
 use object::{Endianness, Object, ObjectSymbol, ReadCache};
 use serde::Deserialize;
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -215,12 +215,17 @@ impl Accelerator {
         self.least == Acceleration::Off
     }
 
-    /// The plugin as QEMU's option takes it, in which a comma is doubled.
+    /// The plugin as QEMU's option takes it.
     pub(crate) fn argument(&self) -> OsString {
-        let bytes = self.plugin.as_os_str().as_bytes();
-        let doubled = bytes.split(|byte| *byte == b',').collect::<Vec<_>>();
-        OsString::from_vec(doubled.join(&b",,"[..]))
+        doubled(self.plugin.as_os_str())
     }
+}
+
+/// A text as QEMU's options take it, in which a comma is doubled.
+pub(crate) fn doubled(text: &OsStr) -> OsString {
+    let bytes = text.as_bytes();
+    let doubled = bytes.split(|byte| *byte == b',').collect::<Vec<_>>();
+    OsString::from_vec(doubled.join(&b",,"[..]))
 }
 
 impl Circumstances<'_> {

@@ -2,8 +2,9 @@
 //! by one so that each failure has its own remedy.
 
 use crate::accel::{self, Accelerator, Circumstances, Obstacle, Wish};
+use crate::host_libraries::HostLibraries;
 use crate::library::{self, Library, LibraryError, Needs};
-use crate::manifest::{Manifest, data_directory};
+use crate::manifest::{Manifest, Place, data_directory};
 use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
@@ -73,6 +74,12 @@ pub enum LaunchError {
         /// What is in the way.
         obstacle: Obstacle,
     },
+    /// The manifest names a directory of libraries that is none.
+    #[error(
+        "native-libraries: {0} has no directory {1}; make it with iotdec wrap --direction \
+         guest-to-host"
+    )]
+    NativeLibraries(PathBuf, &'static str),
     /// The environment asks for a mode of the accelerator that there is none of.
     #[error("{variable} is {0:?}; it can be auto, off, native or turbo", variable = accel::MODE_VARIABLE)]
     ModeVariable(String),
@@ -111,6 +118,8 @@ pub struct Launch {
     pub threads: Option<u32>,
     /// The accelerator, or why there is none for it.
     pub accelerator: Result<Accelerator, Obstacle>,
+    /// Libraries that the host does, and where it may.
+    pub native_libraries: Option<(PathBuf, Place)>,
     /// How long each step of the start may take, besides the time that the worker gets
     /// no processor. Slow: emulated dynamic linking of a hundred libraries takes seconds.
     pub step_timeout: Duration,
@@ -172,6 +181,7 @@ impl Resolver {
             options: manifest.options.clone(),
             threads: overrides.threads,
             accelerator,
+            native_libraries: native_libraries(manifest)?,
             step_timeout: Duration::from_secs(20),
         })
     }
@@ -205,7 +215,10 @@ impl Launch {
     /// Its environment is empty but for what the guest's dynamic linker needs:
     /// QEMU hands its own on, and a player's LD_PRELOAD or GST_DEBUG_FILE is not
     /// meant for foreign code.
-    pub fn command(&self) -> Command {
+    ///
+    /// With `host`, the host's libraries run in this process where the accelerator does not
+    /// run them.
+    pub fn command(&self, host: Option<&HostLibraries>) -> Command {
         let mut command = Command::new(&self.qemu);
         command
             .env_clear()
@@ -214,7 +227,16 @@ impl Launch {
             .arg(&self.sysroot)
             .args(["-cpu", self.cpu_model()]);
         if let Ok(accelerator) = &self.accelerator {
-            command.arg("-plugin").arg(accelerator.argument());
+            let mut plugin = accelerator.argument();
+            if let Some((directory, _)) = &self.native_libraries {
+                plugin.push(",libraries=");
+                plugin.push(accel::doubled(directory.join("host").as_os_str()));
+            }
+            command.arg("-plugin").arg(plugin);
+        }
+        if let Some(host) = host {
+            command.arg("-E").arg(host.variable());
+            host.attach(&mut command);
         }
         command
             .arg("-E")
@@ -263,9 +285,14 @@ impl Launch {
         arguments
     }
 
-    /// A library that comes with its dependencies in one directory finds them.
+    /// A library that comes with its dependencies in one directory finds them, but first
+    /// those that the host does.
     fn library_path(&self) -> OsString {
         let mut variable = OsString::from("LD_LIBRARY_PATH=");
+        if let Some((directory, _)) = &self.native_libraries {
+            variable.push(directory.join("guest"));
+            variable.push(":");
+        }
         variable.push(self.library.parent().unwrap_or(Path::new("/")));
         variable
     }
@@ -370,6 +397,20 @@ fn has_interpreter(sysroot: &Path) -> bool {
         .join("lib/ld-linux-aarch64.so.1")
         .symlink_metadata()
         .is_ok()
+}
+
+/// The manifest's libraries that the host does, if they are there.
+fn native_libraries(manifest: &Manifest) -> Result<Option<(PathBuf, Place)>, LaunchError> {
+    let Some(directory) = manifest.native_libraries() else {
+        return Ok(None);
+    };
+    let directory = std::path::absolute(&directory).unwrap_or(directory);
+    for part in ["guest", "host"] {
+        if !directory.join(part).is_dir() {
+            return Err(LaunchError::NativeLibraries(directory, part));
+        }
+    }
+    Ok(Some((directory, manifest.native_libraries_in)))
 }
 
 fn manifest_library(

@@ -14,6 +14,8 @@
 //! 4. A picture lies in a [`slots::Lease`]: [`memory`] that the guest rendered into
 //!    and gets back when the lease is dropped.
 //!
+//! What libraries of its own the host does for the guest is in [`host_libraries`].
+//!
 //! Libraries of any other kind are called function by function: by generated code with
 //! [`calls`], or without with [`dynamic`].
 
@@ -21,6 +23,7 @@ pub mod accel;
 pub mod calls;
 pub mod dynamic;
 pub mod feed;
+pub mod host_libraries;
 pub mod launch;
 pub mod library;
 mod link;

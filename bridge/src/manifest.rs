@@ -44,6 +44,11 @@ pub struct Manifest {
     pub accel: Option<Wish>,
     /// Native functions to use, instead of those that pay.
     pub native: Option<Vec<Pattern>>,
+    /// A directory of `iotdec wrap --direction guest-to-host`: libraries that the host does;
+    /// a relative path starts at the manifest.
+    pub native_libraries: Option<PathBuf>,
+    /// Where those of the host may run.
+    pub native_libraries_in: Place,
     /// Handed to the adapter as they are.
     pub options: BTreeMap<String, String>,
     /// The file this was read from.
@@ -75,6 +80,8 @@ struct Keys {
     cpu: Option<String>,
     accel: Option<Wish>,
     native: Option<Vec<Pattern>>,
+    native_libraries: Option<PathBuf>,
+    native_libraries_in: Option<Place>,
     options: BTreeMap<String, String>,
     decoder: Vec<Spanned<Keys>>,
 }
@@ -110,11 +117,29 @@ impl Keys {
             cpu: self.cpu.or(shared.cpu.clone()),
             accel: self.accel.or(shared.accel),
             native: self.native.or(shared.native.clone()),
+            native_libraries: self.native_libraries.or(shared.native_libraries.clone()),
+            native_libraries_in: self
+                .native_libraries_in
+                .or(shared.native_libraries_in)
+                .unwrap_or_default(),
             options,
             file: file.into(),
             lines,
         })
     }
+}
+
+/// Where the host's libraries may run that do functions for the guest.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Place {
+    /// In the emulator's process, by the accelerator. The guest has no more power there
+    /// than it has anyway.
+    #[default]
+    Emulator,
+    /// In the program as well, where there is no accelerator: libraries of the host then work
+    /// there on data of the guest's choice.
+    Program,
 }
 
 /// GStreamer's autoplugging rank, by name or number.
@@ -265,6 +290,13 @@ impl Manifest {
     /// The sysroot it asks for: a name, or where the path leads.
     pub fn sysroot(&self) -> Option<PathBuf> {
         self.sysroot.as_deref().map(|sysroot| self.beside(sysroot))
+    }
+
+    /// Where libraries are that the host does.
+    pub fn native_libraries(&self) -> Option<PathBuf> {
+        let directory = self.native_libraries.as_deref()?;
+        let start = self.file.parent().unwrap_or(Path::new("."));
+        Some(start.join(directory))
     }
 
     /// A path in the manifest starts at the manifest; a name stays as it is.
@@ -424,6 +456,20 @@ mod tests {
             let error = read(&format!("{MINIMAL}\n{wrong}")).unwrap_err();
             assert!(error.to_string().contains("line 8"), "{error}");
         }
+    }
+
+    #[test]
+    fn libraries_of_the_host_start_at_the_manifest() {
+        let manifest = read(MINIMAL).unwrap();
+        assert_eq!(manifest.native_libraries(), None);
+        assert_eq!(manifest.native_libraries_in, Place::Emulator);
+        let text =
+            format!("{MINIMAL}\nnative-libraries = \"zlib\"\nnative-libraries-in = \"program\"");
+        let manifest = read(&text).unwrap();
+        let beside = manifest.file.with_file_name("zlib");
+        assert_eq!(manifest.native_libraries(), Some(beside));
+        assert_eq!(manifest.native_libraries_in, Place::Program);
+        assert!(read(&format!("{MINIMAL}\nnative-libraries-in = \"guest\"")).is_err());
     }
 
     #[test]

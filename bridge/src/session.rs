@@ -6,8 +6,10 @@
 
 use crate::accel::{Obstacle, Report};
 use crate::feed::Feeder;
+use crate::host_libraries::HostLibraries;
 use crate::launch::{Launch, LaunchError};
 use crate::link::Link;
+use crate::manifest::Place;
 use crate::receive::Receiver;
 use crate::shm::ControlBlock;
 use crate::slots::{SlotPolicy, SlotPool};
@@ -149,7 +151,14 @@ fn try_start(
     .map_err(|errno| failed("making a socket pair")(errno.into()))?;
 
     let link = Arc::new(Link::new(block));
-    let mut command = launch.command();
+    let host = match &launch.native_libraries {
+        Some((directory, Place::Program)) => {
+            let host = HostLibraries::new(directory);
+            Some(host.map_err(failed("serving the guest with native libraries"))?)
+        }
+        _ => None,
+    };
+    let mut command = launch.command(host.as_ref());
     command
         .args(launch.worker_arguments("serve"))
         .stdin(Stdio::from(theirs))
@@ -157,6 +166,10 @@ fn try_start(
     let hang_up = link.clone();
     let supervisor = Supervisor::start(command, log, move || hang_up.hang_up())
         .map_err(failed("starting the emulator"))?;
+
+    if let Some(host) = &host {
+        host.serve(supervisor.pid());
+    }
 
     let handshake = Handshake {
         socket: &ours,
@@ -176,6 +189,7 @@ fn try_start(
         supervisor,
         library_version,
         accelerator,
+        host,
     ));
     let feeder = Feeder::new(worker.clone(), commands);
     let receiver = Receiver::new(worker.clone(), events);

@@ -1,6 +1,7 @@
 //! A running worker, as all its users see it.
 
 use crate::accel::{Report, Tally};
+use crate::host_libraries::HostLibraries;
 use crate::link::Link;
 use crate::slots::{SlotPool, SlotSource};
 use crate::supervisor::{Obituary, Supervisor};
@@ -31,6 +32,7 @@ pub struct Worker {
     epoch: AtomicU32,
     library_version: String,
     accelerator: Report,
+    host: Option<HostLibraries>,
 }
 
 impl Worker {
@@ -40,6 +42,7 @@ impl Worker {
         supervisor: Supervisor,
         library_version: String,
         accelerator: Report,
+        host: Option<HostLibraries>,
     ) -> Self {
         Self {
             link,
@@ -49,6 +52,7 @@ impl Worker {
             epoch: AtomicU32::new(0),
             library_version,
             accelerator,
+            host,
         }
     }
 
@@ -65,6 +69,11 @@ impl Worker {
     /// What the accelerator did so far, as the worker tells it: numbers to show.
     pub fn accelerator_tally(&self) -> Tally {
         self.link.control().tally.0.read()
+    }
+
+    /// How many functions of native libraries were called in this process.
+    pub fn host_calls(&self) -> u64 {
+        self.host.as_ref().map_or(0, HostLibraries::calls)
     }
 
     /// The process id of the emulator.

@@ -31,4 +31,5 @@ pub(crate) use call::{can_be_written, function, generation};
 pub use error::{Kind as ErrorKind, Record};
 pub(crate) use lane::lane_for;
 pub use lane::set_call_timeout;
+pub(crate) use process::without_signals;
 pub use wrapper::Wrapper;

@@ -3,6 +3,7 @@
 use super::exchange::{HostExchange, Segment, release};
 use super::heap::program;
 use super::worker::{Over, Worker};
+use crate::host_libraries::{DIRECTORY_VARIABLE, HostLibraries};
 use crate::launch::{find_qemu, find_sysroot, installed};
 use crate::library::{Library, find_in_sysroot, resolve_dependencies};
 use crate::supervisor::{LogSink, Supervisor};
@@ -161,7 +162,14 @@ impl Setting {
         control: usize,
         reverse: usize,
     ) -> Result<Arc<Worker>, Failure> {
-        let command = self.command(exchange, &memory, control, reverse)?;
+        let host = match std::env::var_os(DIRECTORY_VARIABLE).filter(|it| !it.is_empty()) {
+            Some(directory) => {
+                let failed = |error| format!("{DIRECTORY_VARIABLE}: {error}");
+                Some(HostLibraries::new(Path::new(&directory)).map_err(failed)?)
+            }
+            None => None,
+        };
+        let command = self.command(exchange, &memory, host.as_ref(), control, reverse)?;
         let over = Arc::new(Over::default());
         let hang_up = over.clone();
         let on_death = move || {
@@ -170,6 +178,9 @@ impl Setting {
         };
         let supervisor = without_signals(|| Supervisor::start(command, log(), on_death))
             .map_err(|error| format!("starting the emulator failed: {error}"))?;
+        if let Some(host) = &host {
+            host.serve(supervisor.pid());
+        }
         let lane = exchange.exchange.lane(control);
         let mut end = End::default();
         let start = Instant::now();
@@ -179,10 +190,13 @@ impl Setting {
             Some(mail)
                 if (mail.kind, mail.index) == (Kind::Request.code(), Request::Ready.code()) =>
             {
-                Worker::new(
+                let worker = Worker::new(
                     self.index, exchange, memory, supervisor, over, end, control, reverse,
-                )
-                .map_err(Failure::from)
+                )?;
+                if let Some(host) = host {
+                    worker.serve_with(host);
+                }
+                Ok(worker)
             }
             Some(_) => Err(
                 "the worker speaks another protocol; install matching versions"
@@ -211,6 +225,7 @@ impl Setting {
         &self,
         exchange: &HostExchange,
         memory: &Segment,
+        host: Option<&HostLibraries>,
         control: usize,
         reverse: usize,
     ) -> Result<Command, String> {
@@ -232,10 +247,16 @@ impl Setting {
             .arg(&self.sysroot)
             .arg("-cpu")
             .arg(cpu);
-        if let Some(directory) = &self.directory {
+        let directories = host.map(HostLibraries::guest_directory).into_iter();
+        let directories: Vec<_> = directories.chain(self.directory.clone()).collect();
+        if !directories.is_empty() {
             let mut variable = OsString::from("LD_LIBRARY_PATH=");
-            variable.push(directory);
+            let directories = std::env::join_paths(directories);
+            variable.push(directories.map_err(|error| error.to_string())?);
             command.arg("-E").arg(variable);
+        }
+        if let Some(host) = host {
+            command.arg("-E").arg(host.variable());
         }
         command.arg(worker);
         let shared = exchange.exchange.range();
@@ -259,6 +280,9 @@ impl Setting {
         let files = [exchange.file.as_raw_fd(), memory.file.as_raw_fd()];
         // SAFETY: runs between fork and exec, and makes system calls alone.
         unsafe { command.pre_exec(move || pass_only(files)) };
+        if let Some(host) = host {
+            host.attach(&mut command);
+        }
         Ok(command)
     }
 }

@@ -7,6 +7,7 @@ use super::functions::Functions;
 use super::heap::program;
 use super::images::{self, MAX_IMAGES};
 use super::wrapper::State;
+use crate::host_libraries::HostLibraries;
 use crate::supervisor::Supervisor;
 use iotdec_wire::exchange::{Fault, Image, MAX_MESSAGE, Range};
 use iotdec_wire::lane::{End, Kind as MailKind, Lane, Loaded, Mail, Request};
@@ -66,6 +67,7 @@ pub(crate) struct Worker {
     over: Arc<Over>,
     verdict: OnceLock<Box<Record>>,
     supervisor: Supervisor,
+    host: OnceLock<HostLibraries>,
 }
 
 impl Worker {
@@ -114,9 +116,15 @@ impl Worker {
             over,
             verdict: OnceLock::new(),
             supervisor,
+            host: OnceLock::new(),
         });
         adopt::start(&worker, reverse).map_err(|error| format!("starting a thread: {error}"))?;
         Ok(worker)
+    }
+
+    /// Keeps what does the host's libraries for it.
+    pub(crate) fn serve_with(&self, host: HostLibraries) {
+        let _ = self.host.set(host);
     }
 
     /// Whether it has ended, or is not to be used any more.

@@ -33,6 +33,8 @@ pub mod doorbell;
 #[cfg(not(loom))]
 pub mod exchange;
 mod futex;
+#[cfg(not(loom))]
+pub mod host_lanes;
 pub mod knock;
 #[cfg(not(loom))]
 pub mod lane;

@@ -15,10 +15,13 @@ extern const char *const iotdec_own_names[];
 extern const size_t iotdec_own_count;
 extern void *iotdec_own[];
 
-/* Whether the host answers; it does not change after the start. */
-int iotdec_is_open(void);
-/* Has the host do a function: its arguments in words, then its result in the first. */
-void iotdec_invoke(uint32_t function, uint64_t *words);
+/* Of the functions that the host does: which it does over the ring, too. */
+extern const unsigned char iotdec_over_ring[];
+
+/* Whether the host does a function; it does not change after the start. */
+int iotdec_serves(uint32_t function);
+/* Has the host do it: so many arguments in words, then its result in the first. */
+void iotdec_invoke(uint32_t function, const char *name, uint64_t *words, uint32_t count);
 /* Ends the process: to go on would damage memory. */
 void iotdec_die(const char *what, const char *name) __attribute__((noreturn, cold));
 
@@ -31,8 +34,9 @@ int iotdec_owns(void *identity);
 void iotdec_note_host_function(uintptr_t address);
 int iotdec_is_host_function(uintptr_t address);
 
-/* A string of the host in memory of the guest: QEMU lets no system call read the
- * host's. Stays for good; the same text is the same string. */
+/* A string of the host, which a function has just left in an object, in memory of the
+ * guest: QEMU lets no system call read the host's. Stays for good; the same text is the
+ * same string. */
 char *iotdec_text(const char *text);
 
 /* A value that no object has as its identity. */

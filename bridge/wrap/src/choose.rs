@@ -156,6 +156,13 @@ impl Chooser<'_> {
                 record.spelling
             ));
         }
+        let way = said(&self.notes.records, name).find_map(|notes| notes.way);
+        if way == Some(Way::Handle) {
+            return Some(format!(
+                "{} belongs to whose library made it",
+                record.spelling
+            ));
+        }
         let Some(layout) = &record.layout else {
             return Some(format!("{} is opaque", record.spelling));
         };

@@ -72,3 +72,24 @@ fn fingerprint(text: &str) -> u64 {
         (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
     })
 }
+
+/// An expression with the names of fields made accesses to them.
+fn qualified(expression: &str, record: &Record, of: &str) -> String {
+    let mut text = String::new();
+    let mut rest = expression;
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    while let Some(start) = rest.find(is_part) {
+        let end = rest[start..]
+            .find(|c| !is_part(c))
+            .map_or(rest.len(), |end| start + end);
+        let word = &rest[start..end];
+        text += &rest[..start];
+        let is_member = rest[..start].ends_with('.') || rest[..start].ends_with("->");
+        if !is_member && record.field(word).is_some() {
+            let _ = write!(text, "{of}.");
+        }
+        text += word;
+        rest = &rest[end..];
+    }
+    text + rest
+}

@@ -13,6 +13,9 @@ pub struct Kept {
     /// Functions that the library calls. An object that has some when it is made is the
     /// guest's for all its life.
     pub callbacks: Vec<String>,
+    /// Functions that the library calls where the program gives some; the host's does
+    /// without.
+    pub waived: Vec<String>,
     /// Strings that the library sets.
     pub text: Vec<String>,
 }
@@ -25,14 +28,15 @@ pub fn kept(header: &Header, notes: &Notes) -> BTreeMap<String, Kept> {
         let fields = || layout.iter().flat_map(|layout| &layout.fields);
         let noted =
             |field: &str| said(&notes.records, tag).find_map(|notes| notes.fields.get(field));
-        let callbacks = fields().filter(|field| {
-            field.value.kind.pointed_signature().is_some()
-                && noted(&field.name) != Some(&Pass::Value)
-        });
+        let functions = || fields().filter(|f| f.value.kind.pointed_signature().is_some());
+        let callbacks = functions()
+            .filter(|field| !matches!(noted(&field.name), Some(Pass::Value | Pass::Null)));
+        let waived = functions().filter(|field| noted(&field.name) == Some(&Pass::Null));
         let text = fields().filter(|field| noted(&field.name) == Some(&Pass::Text));
         let kept = Kept {
             identity,
             callbacks: callbacks.map(|field| field.name.clone()).collect(),
+            waived: waived.map(|field| field.name.clone()).collect(),
             text: text.map(|field| field.name.clone()).collect(),
         };
         Some((tag.clone(), kept))

@@ -8,6 +8,7 @@
 //! of which the host does them: [`choose`] decides.
 
 pub mod abi;
+pub mod checked;
 pub mod choose;
 pub mod compile;
 pub mod constants;

@@ -4,7 +4,7 @@ use crate::choose::{self, Choice};
 use crate::emit::{self, native};
 use crate::notes::{self, Notes};
 use crate::wrap::{Request, include_options};
-use crate::{Error, compile, elf, kept, parse};
+use crate::{Error, checked, compile, elf, kept, parse, rules};
 use serde::Serialize;
 use std::ffi::OsString;
 use std::fs;
@@ -33,6 +33,9 @@ pub struct Entry {
     /// Where it is declared, if it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub declared: Option<String>,
+    /// Why the host does it with the accelerator alone, and not over the ring.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_over_ring: Option<String>,
     /// Why the guest does it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
@@ -112,14 +115,18 @@ pub fn native_library(request: &Request) -> Result<Report, Error> {
             why: format!("{name}: {why}"),
         });
     }
+    let kept = kept::kept(&guest, &notes);
+    let rules = rules::decide(&exports, &guest, &host, &notes);
+    let checked = checked::decide(&guest, &notes, &rules, &kept, &choices);
     let plan = native::Plan {
         headers: &headers,
         guest: &guest,
         host: &host,
         exports: &exports,
         notes: &notes,
-        kept: &kept::kept(&guest, &notes),
+        kept: &kept,
         choices: &choices,
+        checked: &checked,
     };
     let (guest_library, host_library) = build(&plan, request)?;
     let functions = choices.iter().map(|(name, choice)| {
@@ -135,6 +142,10 @@ pub fn native_library(request: &Request) -> Result<Report, Error> {
                 Side::Host
             },
             declared: guest.functions.get(name).map(|f| f.place.to_string()),
+            not_over_ring: match checked.functions.get(name) {
+                Some(Err(why)) => Some(why.clone()),
+                _ => None,
+            },
             why,
         }
     });
@@ -165,6 +176,10 @@ fn build(plan: &native::Plan, request: &Request) -> Result<(PathBuf, PathBuf), E
     };
     write("door.h", &native::door_header())?;
     write("layout.h", &plan.layout())?;
+    write(
+        "iotdec_checked.h",
+        include_str!("../runtime/iotdec_checked.h"),
+    )?;
     write(
         "iotdec_native.h",
         include_str!("../runtime/iotdec_native.h"),

@@ -137,6 +137,10 @@ pub struct RecordNotes {
     /// The field that the library sets, when it makes such an object, to something that no
     /// other living object has; by it is known whose the object is.
     pub identity: Option<String>,
+    /// Functions that take its objects, by kind of object; patterns. One made by a function
+    /// of a kind is only taken by functions of that kind.
+    #[serde(default)]
+    pub kinds: Vec<String>,
     /// How the pointers in it cross.
     #[serde(flatten)]
     pub fields: BTreeMap<String, Pass>,
@@ -305,11 +309,9 @@ impl Notes {
                     strangers.push(format!("struct.{pattern}: it has no field {field}"));
                 }
             }
-            for only in &notes.only {
+            for only in notes.only.iter().chain(&notes.kinds) {
                 if !functions().any(|(name, _)| fits(only, name)) {
-                    strangers.push(format!(
-                        "struct.{pattern}.only: there is no function {only}"
-                    ));
+                    strangers.push(format!("struct.{pattern}: there is no function {only}"));
                 }
             }
         }

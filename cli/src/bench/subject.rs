@@ -156,7 +156,7 @@ impl Subject {
 
 /// An emulated worker, with the arguments of `mode`.
 pub fn emulated(launch: &Launch, mode: &str) -> Command {
-    let mut command = launch.command();
+    let mut command = launch.command(None);
     command.args(launch.worker_arguments(mode));
     command
 }

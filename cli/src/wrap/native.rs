@@ -22,6 +22,18 @@ pub fn summary(report: &Report) -> String {
     for (why, functions) in left {
         text += &format!("  {}\n    {why}\n", functions.join(", "));
     }
+    let mut refused: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for function in &report.functions {
+        if let Some(why) = &function.not_over_ring {
+            refused.entry(why).or_default().push(&function.name);
+        }
+    }
+    if !refused.is_empty() {
+        text += "of those, the host does these with the accelerator alone, not over the ring:\n";
+    }
+    for (why, functions) in refused {
+        text += &format!("  {}\n    {why}\n", functions.join(", "));
+    }
     text + &format!(
         "made {}\nmade {}\n",
         report.guest.display(),

@@ -1,16 +1,20 @@
 //! From the guest to the host, within one process: only words of 64 bits cross.
 
+mod checked;
 mod guest;
 mod host;
 
+use crate::checked::Checked;
 use crate::choose::Choice;
 use crate::elf::Exports;
 use crate::kept::Kept;
 use crate::model::{Function, Header, Record, Type};
 use crate::notes::Notes;
 use iotdec_wire::door::{self, Service, Status};
+use iotdec_wire::host_lanes;
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::mem::offset_of;
 use std::path::PathBuf;
 
 /// A library whose functions are all decided.
@@ -30,6 +34,8 @@ pub struct Plan<'a> {
     pub kept: &'a BTreeMap<String, Kept>,
     /// What becomes of each function.
     pub choices: &'a BTreeMap<String, Choice>,
+    /// What of it is done over the ring, and how.
+    pub checked: &'a Checked,
 }
 
 /// A parameter that is an object with an identity.
@@ -85,12 +91,12 @@ impl<'a> Plan<'a> {
 
     /// The host's side.
     pub fn host_source(&self) -> String {
-        host::source(self, self.fingerprint())
+        host::source(self, self.fingerprint()) + &checked::source(self)
     }
 
     /// A value that two sides have in common only if they were written together.
     fn fingerprint(&self) -> u64 {
-        let text = host::source(self, door::VERSION) + &self.layout();
+        let text = host::source(self, door::VERSION) + &checked::source(self) + &self.layout();
         super::fingerprint(&text)
     }
 
@@ -108,7 +114,7 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// The door's numbers, for C.
+/// The numbers of the door and of the lanes, for C.
 pub fn door_header() -> String {
     let numbers = [
         ("VERSION", door::VERSION),
@@ -117,15 +123,24 @@ pub fn door_header() -> String {
         ("SERVICE_INVOKE", Service::Invoke.code().into()),
         ("STATUS_DONE", Status::Done.code().into()),
         ("CALL_SIZE", size_of::<door::Call>() as u64),
-        (
-            "CALL_VALUES",
-            std::mem::offset_of!(door::Call, values) as u64,
-        ),
+        ("CALL_VALUES", offset_of!(door::Call, values) as u64),
+        ("LANES", host_lanes::LANES as u64),
+        ("WORDS", host_lanes::WORDS as u64),
+        ("TEXTS", host_lanes::TEXTS as u64),
+        ("TEXT", host_lanes::TEXT as u64),
+        ("LANES_MAGIC", host_lanes::MAGIC),
+        ("LANES_VERSION", host_lanes::VERSION),
+        ("LANE_SIZE", size_of::<host_lanes::Lane>() as u64),
+        ("LANE_WORDS", offset_of!(host_lanes::Lane, words) as u64),
+        ("LANE_TEXTS", offset_of!(host_lanes::Lane, texts) as u64),
+        ("SHARED_LANES", offset_of!(host_lanes::Shared, lanes) as u64),
     ];
     let mut text = String::new();
     for (name, number) in numbers {
         let _ = writeln!(text, "#define IOTDEC_{name} {number}");
     }
+    let variable = host_lanes::VARIABLE;
+    let _ = writeln!(text, "#define IOTDEC_LANES_VARIABLE {variable:?}");
     let [hint, store] = door::KNOCK;
     let _ = writeln!(text, "#define IOTDEC_KNOCK_HINT \"{hint:#x}\"");
     let _ = writeln!(text, "#define IOTDEC_KNOCK_STORE \"{store:#x}\"");

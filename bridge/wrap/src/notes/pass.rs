@@ -20,6 +20,8 @@ pub enum Pass {
     Descriptor,
     /// Of a field: text that the library sets and the program reads.
     Text,
+    /// Of a field that is a function of the program's: the host's library does without.
+    Null,
     /// Of a result: one of the pointers that the function was given, or into what one of
     /// them points at, or null.
     Argument,
@@ -61,6 +63,7 @@ impl TryFrom<String> for Pass {
             "string" => Ok(Self::String),
             "descriptor" => Ok(Self::Descriptor),
             "text" => Ok(Self::Text),
+            "null" => Ok(Self::Null),
             "argument" => Ok(Self::Argument),
             other if other.starts_with("strings") => match amount(&other["strings".len()..]) {
                 Some((count, "")) => Ok(Self::Strings(count)),
@@ -69,7 +72,7 @@ impl TryFrom<String> for Pass {
             other => data(other).map(Self::Data).ok_or_else(|| {
                 format!(
                     "{text:?} is no way to cross; there are \"value\", \"shared\", \"string\", \
-                     \"strings\", \"text\", \"argument\", \"in\", \"out\", \"inout\", the last \
+                     \"strings\", \"text\", \"null\", \"argument\", \"in\", \"out\", \"inout\", the last \
                      three with [COUNT] or [COUNT bytes], and after it \", back[COUNT]\" \
                      \", moves\" or \", keep\""
                 )

@@ -123,6 +123,9 @@ impl Decider<'_> {
             Pass::Shared => Crossing::Shared,
             Pass::Descriptor => return Err("a pointer is no file descriptor".into()),
             Pass::Text => return Err("only a field of a struct can be \"text\"".into()),
+            Pass::Null => {
+                return Err("only a function pointer in a struct can be \"null\"".into());
+            }
             Pass::Argument => return Err("only a result can be \"argument\"".into()),
             Pass::String => Crossing::Text,
             Pass::Strings(count) => Crossing::Texts(count.clone()),

@@ -1,5 +1,6 @@
 //! Copies of structs with pointers in them: what goes there, and what comes back.
 
+use crate::emit::qualified;
 use crate::model::{Record, Type};
 use crate::notes::Count;
 use crate::rules::{Block, Crossing, RecordRule};
@@ -181,25 +182,4 @@ fn data(record: &Record, field: &str, block: &Block, give: &mut String, back: &m
         "            iotdec_home(&at, k->q_{field}, k->sent.{field}, k->n_{field});\n            \
          now.{field} = (__typeof__(now.{field}))(uintptr_t)at;\n        }}\n"
     );
-}
-
-/// An expression with the names of fields made accesses to them.
-fn qualified(expression: &str, record: &Record, of: &str) -> String {
-    let mut text = String::new();
-    let mut rest = expression;
-    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    while let Some(start) = rest.find(is_part) {
-        let end = rest[start..]
-            .find(|c| !is_part(c))
-            .map_or(rest.len(), |end| start + end);
-        let word = &rest[start..end];
-        text += &rest[..start];
-        let is_member = rest[..start].ends_with('.') || rest[..start].ends_with("->");
-        if !is_member && record.field(word).is_some() {
-            let _ = write!(text, "{of}.");
-        }
-        text += word;
-        rest = &rest[end..];
-    }
-    text + rest
 }

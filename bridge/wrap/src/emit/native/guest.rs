@@ -14,6 +14,11 @@ pub fn source(plan: &Plan, fingerprint: u64) -> String {
     for (name, _) in plan.carried() {
         let _ = writeln!(text, "    HOST_{name},");
     }
+    text += "};\n\n/* Which of them over the ring, too. */\nconst unsigned char iotdec_over_ring[] = {\n";
+    for (name, _) in plan.carried() {
+        let is_checked = plan.checked.functions.get(name).is_some_and(Result::is_ok);
+        let _ = writeln!(text, "    {}, /* {name} */", u8::from(is_checked));
+    }
     text += "};\n";
     for (tag, record, kept) in plan.kept() {
         helpers(tag, &record.spelling, kept, &mut text);
@@ -76,15 +81,17 @@ fn helpers(tag: &str, spelling: &str, kept: &Kept, text: &mut String) {
         "    if (object->@ && !iotdec_is_host_function((uintptr_t)object->@))\n        return 1;\n",
         &kept.callbacks,
     );
+    let functions = [&kept.callbacks[..], &kept.waived].concat();
     let forget = each(
         "    if (iotdec_is_host_function((uintptr_t)object->@))\n        object->@ = 0;\n",
-        &kept.callbacks,
+        &functions,
     );
     let note = each(
         "    iotdec_note_host_function((uintptr_t)object->@);\n",
-        &kept.callbacks,
+        &functions,
     );
-    let no_text = each("        object->@ = 0;\n", &kept.text);
+    let blank = [&kept.text[..], &kept.waived].concat();
+    let no_text = each("        object->@ = 0;\n", &blank);
     let texts = each("    object->@ = iotdec_text(object->@);\n", &kept.text);
     let _ = write!(
         text,
@@ -177,9 +184,9 @@ fn stub(plan: &Plan, name: &str, function: &Function, text: &mut String) {
     let guests = match (old.first(), new) {
         (Some(object), _) => format!("!iotdec_owns(iotdec_{})", object.parameter),
         (None, Some(Object { parameter, tag })) => {
-            format!("!iotdec_is_open() || {tag}_calls_back({parameter})")
+            format!("!iotdec_serves(HOST_{name}) || {tag}_calls_back({parameter})")
         }
-        (None, None) => "!iotdec_is_open()".into(),
+        (None, None) => format!("!iotdec_serves(HOST_{name})"),
     };
     let _ = writeln!(text, "    if ({guests}) {{");
     if let Some(Object { parameter, tag }) = new {
@@ -212,7 +219,8 @@ fn stub(plan: &Plan, name: &str, function: &Function, text: &mut String) {
     };
     let _ = write!(
         text,
-        "    uint64_t iotdec_words[] = {{{words}}};\n    iotdec_invoke(HOST_{name}, iotdec_words);\n"
+        "    uint64_t iotdec_words[] = {{{words}}};\n    \
+         iotdec_invoke(HOST_{name}, \"{name}\", iotdec_words, sizeof iotdec_words / sizeof *iotdec_words);\n"
     );
     if let Some(Object { parameter, tag }) = new {
         let _ = writeln!(text, "    {tag}_made({parameter}, iotdec_before);");
