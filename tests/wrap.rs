@@ -117,6 +117,14 @@ fn every_kind_of_parameter_crosses() {
 }
 
 #[test]
+fn functions_that_the_program_writes_into_shared_structs_are_called() {
+    let (_, program) = kinds();
+    let malloc = variable_or_advice("IOTDEC_MALLOC");
+    let variables = [("LD_PRELOAD", malloc.as_path())];
+    assert_succeeds(&run(program, &["shared"], &variables));
+}
+
+#[test]
 fn a_crash_of_the_library_is_a_value_in_the_program() {
     let (_, program) = kinds();
     assert_succeeds(&run(program, &["crash"], &[]));
@@ -136,6 +144,7 @@ fn the_program_itself_is_right() {
         .status();
     assert!(status.is_ok_and(|status| status.success()));
     assert_succeeds(&run(&program, &[], &[]));
+    assert_succeeds(&run(&program, &["shared"], &[]));
 }
 
 #[test]

@@ -165,6 +165,16 @@ int k_each(int (*each)(struct epoll_event *event, struct epoll_event copy), int 
     return sum;
 }
 
+int k_filled(void (*fill)(struct hooks *hooks), int value)
+{
+    struct hooks *hooks = calloc(1, sizeof *hooks);
+    hooks->first = square;
+    fill(hooks);
+    int result = hooks->second(hooks->first(value));
+    free(hooks);
+    return result;
+}
+
 struct square { shape table; int width; };
 static int area(shape *self) { int width = ((struct square *)self)->width; return width * width; }
 static void scale(shape *self, unary by) { struct square *square = (void *)self; square->width = by(square->width); }

@@ -89,6 +89,9 @@ int k_shape(shape **made, int width);
 int k_area(shape *of);
 void k_drop(shape *of);
 
+/* Functions in structs that are used where they are. */
+int k_filled(void (*fill)(struct hooks *hooks), int value);
+
 /* printf. */
 int k_format(char *to, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
 int k_vformat(char *to, size_t size, const char *format, va_list list) __attribute__((format(printf, 3, 0)));

@@ -169,6 +169,26 @@ static void shapes(void)
     k_drop(first);
 }
 
+/* At an address that no function of aarch64 can have. */
+__asm__(".text\n.p2align 4\nnop\nodd_triple: lea (%rdi,%rdi,2), %eax\nret\n");
+int odd_triple(int value);
+static void fill(struct hooks *hooks)
+{
+    IS(hooks->first(5) == 25);
+    hooks->second = odd_triple;
+}
+static void fill_both(struct hooks *hooks)
+{
+    hooks->first = triple;
+    hooks->second = triple;
+}
+
+/* With a heap that is shared. */
+static void shared(void)
+{
+    IS(k_filled(fill, 2) == 12 && k_filled(fill, 3) == 27 && k_filled(fill_both, 5) == 45);
+}
+
 static void formats(void)
 {
     char text[200];
@@ -212,6 +232,10 @@ int main(int argc, char **argv)
     if (argc > 1 && !strcmp(argv[1], "crash")) {
         IS(k_crash(16) == -5);
         IS(k_apply(triple, 5) == 16);
+        return failures;
+    }
+    if (argc > 1 && !strcmp(argv[1], "shared")) {
+        shared();
         return failures;
     }
     values();

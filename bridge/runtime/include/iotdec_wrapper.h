@@ -169,9 +169,10 @@ uint64_t iotdec_give_function(struct iotdec_call *call, void (*function)(void), 
 /* A guest's function pointer as the program is to see it: the reverse. Stays callable for ever; after the worker's
  * end a call of it fails with IOTDEC_STALE. */
 void *iotdec_take_function(struct iotdec_call *call, uint64_t function, uint32_t signature);
-/* A function pointer in memory that both sides use, whoever wrote it there: makes it callable on both sides where it
- * is. What is no function's address, or cannot be called at its own address, is left alone. */
-void iotdec_meet_function(struct iotdec_call *call, void *function, uint32_t signature);
+/* A function pointer in memory that both sides use, whoever wrote it there: makes it callable on both sides, and gives
+ * the address at which it is: its own, unless the guest cannot have a function there. What is no function's address, or
+ * can be called at no common one, is left alone. */
+uint64_t iotdec_meet_function(struct iotdec_call *call, void *function, uint32_t signature);
 
 /*
  * A pointer that came from the guest and that the program will follow. NULL stays NULL; if not all of its `size`

@@ -125,7 +125,7 @@ unsafe extern "C" fn iotdec_meet_function(
     call: *mut Call,
     function: *const c_void,
     signature: u32,
-) {
+) -> u64 {
     // SAFETY: the caller's promise.
     unsafe { (*call).meet_function(function as u64, signature) }
 }

@@ -39,9 +39,16 @@ impl Functions {
         self.given.contains_key(&key)
     }
 
+    /// The address itself, if it is where both sides have a native function of another one.
+    fn met_elsewhere(&self, address: u64) -> Option<u64> {
+        let native = self.natives.get(&address)?;
+        (*native != address).then_some(address)
+    }
+
     /// Whether both sides can call a function.
     fn is_met(&self, key: Key) -> bool {
-        self.given.contains_key(&key)
+        let at_home = self.given.get(&key) == Some(&key.0);
+        at_home
             || self.taken.contains_key(&key)
             || self.natives.contains_key(&key.0)
             || self.guests.contains_key(&key.0)
@@ -123,9 +130,11 @@ impl HostLane {
             let back = known
                 .guests
                 .get(&function)
-                .or_else(|| known.given.get(&key));
+                .or_else(|| known.given.get(&key))
+                .copied()
+                .or_else(|| known.met_elsewhere(function));
             if let Some(guest) = back {
-                return Ok(*guest);
+                return Ok(guest);
             }
             if known.is_full() {
                 return Err(no_memory(Full::Pages));
@@ -178,22 +187,30 @@ impl HostLane {
         Ok(native)
     }
 
-    /// A function pointer in memory that both sides use: makes it callable on both sides
-    /// where it is. What is no function's address, or cannot be called at its own address,
-    /// is left alone: memory may hold anything, and nobody need ever call it.
+    /// A function pointer in memory that both sides use: makes it callable on both sides, and
+    /// gives the address at which it is: its own where that can be. What is no function's
+    /// address, or can be called at no common one, is left alone: memory may hold anything,
+    /// and nobody need ever call it.
     ///
     /// The library may have written it. So functions of the program's are given this way
     /// only if all of its heap is shared, and the library trusted with what is there.
-    pub(crate) fn meet_function(&self, state: &State, function: u64, signature: u32) {
+    pub(crate) fn meet_function(&self, state: &State, function: u64, signature: u32) -> u64 {
         let key = (function, state.part.load(Ordering::Acquire), signature);
         if is_no_address(function) || self.worker.known_functions().is_met(key) {
-            return;
+            return function;
         }
         if self.worker.is_image(function, 1) {
             let _ = self.take_function(state, function, signature);
-        } else if super::heap::is_all_shared() && is_native(function) {
-            let _ = self.give_function(state, function, signature);
+        } else if super::heap::is_all_shared()
+            && is_native(function)
+            && let Ok(guest) = self.give_function(state, function, signature)
+            && guest != function
+            && add_stub(guest, function).is_ok_and(|native| native == guest)
+        {
+            // An address that no instruction of the guest can have, such as an odd one.
+            return guest;
         }
+        function
     }
 
     /// The guest's function that a stub of ours is about to call.

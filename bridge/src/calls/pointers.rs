@@ -89,9 +89,10 @@ impl Call {
     }
 
     /// `iotdec_meet_function`
-    pub fn meet_function(&mut self, function: u64, signature: u32) {
-        if let Some((lane, state)) = self.parties() {
-            lane.meet_function(state, function, signature);
+    pub fn meet_function(&mut self, function: u64, signature: u32) -> u64 {
+        match self.parties() {
+            Some((lane, state)) => lane.meet_function(state, function, signature),
+            None => function,
         }
     }
 

@@ -57,6 +57,17 @@ static IOTDEC_UNUSED void iotdec_store(const void *to, const void *from, size_t 
         memcpy((void *)to, from, size);
 }
 
+/* A pointer to a function in memory that both sides use. It is replaced where the two can call the function at another
+   address only, if the memory may be written. */
+static IOTDEC_UNUSED void iotdec_meet(struct iotdec_call *call, const void *at, void *function, uint32_t signature,
+                                      int writes)
+{
+    uint64_t met = iotdec_meet_function(call, function, signature);
+
+    if (writes && met != IOTDEC_BITS(function))
+        memcpy((void *)at, &met, sizeof met);
+}
+
 /* Conversion of structs that are laid out differently. */
 #define IOTDEC_TOO_LARGE(what) "there is no room for the value of " what " on the other side"
 

@@ -531,6 +531,7 @@ impl Decider<'_> {
             on_crash,
             ..unknown
         };
+        self.reach_inward(signature);
         let outward = self.rule(whose, None, None);
         self.rules.signatures[number].outward = outward;
         Ok(number)

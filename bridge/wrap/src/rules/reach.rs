@@ -2,7 +2,7 @@
 //! are: they have to be known to the runtime before the other side can call them.
 
 use super::{Crossing, Decider, Rule, Whose};
-use crate::model::{Header, Type};
+use crate::model::{Header, Signature, Type};
 use std::collections::BTreeSet;
 
 /// Something in a struct that leads to functions.
@@ -11,7 +11,12 @@ pub enum Reached {
     /// A pointer to a function of this signature.
     Function(usize),
     /// A pointer to another such struct.
-    Record(String),
+    Record {
+        /// Which one.
+        tag: String,
+        /// Whether it may be written through this pointer.
+        writes: bool,
+    },
 }
 
 /// Whether there are functions in a struct, or in those that it holds or points to.
@@ -40,6 +45,15 @@ impl Decider<'_> {
         let values = parameters.zip(&rule.parameters);
         for (value, crossing) in values.chain([(&whose.signature.result, &rule.result)]) {
             if let (Crossing::Shared, Some(tag)) = (crossing, value.kind.pointed_record()) {
+                self.reach(tag);
+            }
+        }
+    }
+
+    /// The same of a function of the program's: what it is given it may fill in.
+    pub(super) fn reach_inward(&mut self, signature: &Signature) {
+        for parameter in &signature.parameters {
+            if let Some(tag) = parameter.value.kind.pointed_record() {
                 self.reach(tag);
             }
         }
@@ -93,7 +107,8 @@ impl Decider<'_> {
                         }
                     }
                     Type::Record(inner) if self.reach(inner) => {
-                        reached.push((name, Reached::Record(inner.clone())));
+                        let (tag, writes) = (inner.clone(), !to.is_const);
+                        reached.push((name, Reached::Record { tag, writes }));
                     }
                     _ => {}
                 },

@@ -65,7 +65,7 @@ pub fn source(plan: &Plan, fingerprint: u64) -> String {
         text += &refused(plan, name, signature, why);
     }
     for (number, pointed) in plan.rules.signatures.iter().enumerate() {
-        serve(number, &pointed.signature, &pointed.inward, &mut text);
+        serve(plan, number, &pointed.signature, &pointed.inward, &mut text);
         entry(
             plan,
             number,
@@ -197,8 +197,8 @@ impl Call<'_> {
                 format!("    {field} = iotdec_handle(&iotdec_c, (const void *){name});\n")
             }
             Crossing::Shared => {
-                let tag = parameter.value.kind.pointed_record();
-                let meet = reach::meet(self.plan, tag, name);
+                let kind = &parameter.value.kind;
+                let meet = reach::meet(self.plan, kind, name).unwrap_or_default();
                 format!(
                     "    {field} = iotdec_shared(&iotdec_c, (const void *){name}, \"{name}\");\n    {meet}"
                 )
@@ -289,8 +289,9 @@ impl Call<'_> {
 
     fn after(&self, parameter: &Parameter, crossing: &Crossing) -> String {
         if *crossing == Crossing::Shared {
-            let tag = parameter.value.kind.pointed_record();
-            return format!("        {}", reach::meet(self.plan, tag, &parameter.name));
+            let kind = &parameter.value.kind;
+            let meet = reach::meet(self.plan, kind, &parameter.name);
+            return meet.map_or_else(String::new, |meet| format!("        {meet}"));
         }
         let Crossing::Data(block) = crossing else {
             return String::new();
@@ -435,9 +436,10 @@ impl Call<'_> {
                     }
                 }
                 if *pointer == Crossing::Shared {
-                    let tag = result.kind.pointed_record();
-                    let meet = reach::meet(self.plan, tag, "(uintptr_t)iotdec_u");
-                    let _ = write!(text, "        {meet}");
+                    let kind = &result.kind;
+                    if let Some(meet) = reach::meet(self.plan, kind, "(uintptr_t)iotdec_u") {
+                        let _ = write!(text, "        {meet}");
+                    }
                 }
                 text + &format!("        iotdec_r = ({plain})(uintptr_t)iotdec_u;\n")
             }
@@ -528,7 +530,7 @@ fn bytes(parameter: &Parameter, count: &Count) -> String {
 }
 
 /// Calls a function of the program for the library.
-fn serve(number: usize, signature: &Signature, rule: &Rule, text: &mut String) {
+fn serve(plan: &Plan, number: usize, signature: &Signature, rule: &Rule, text: &mut String) {
     let field = |name: &str| format!("iotdec_m->{}", member(name));
     let mut arguments = Vec::new();
     let crossings = rule.parameters.iter();
@@ -536,6 +538,18 @@ fn serve(number: usize, signature: &Signature, rule: &Rule, text: &mut String) {
         matches!(crossing, Crossing::Function(_) | Crossing::Object(_)) || crossing.converts()
     });
     let (mut before, mut after) = (String::new(), String::new());
+    for (parameter, crossing) in signature.parameters.iter().zip(&rule.parameters) {
+        if *crossing != Crossing::Value {
+            continue;
+        }
+        let kind = &parameter.value.kind;
+        let pointer = format!("(uintptr_t){}", field(&parameter.name));
+        if let Some(meet) = reach::meet(plan, kind, &pointer) {
+            let _ = write!(before, "    {meet}");
+            let _ = write!(after, "    {meet}");
+        }
+    }
+    let needs_call = needs_call || !before.is_empty();
     for (parameter, crossing) in signature.parameters.iter().zip(&rule.parameters) {
         let (kind, field) = (spelled(&parameter.value), field(&parameter.name));
         arguments.push(match (crossing, &parameter.value.kind) {

@@ -1,6 +1,7 @@
 //! Functions in structs that both sides use where they are.
 
 use super::Plan;
+use crate::model::Type;
 use crate::rules::Reached;
 use std::fmt::Write;
 
@@ -13,7 +14,7 @@ pub fn source(plan: &Plan) -> String {
     let reached = &plan.rules.reached;
     let head = |tag: &str| {
         format!(
-            "static IOTDEC_UNUSED void meet_{tag}(struct iotdec_call *c, const void *p, int depth)"
+            "static IOTDEC_UNUSED void meet_{tag}(struct iotdec_call *c, const void *p, int depth, int writes)"
         )
     };
     let mut text = String::new();
@@ -33,10 +34,12 @@ pub fn source(plan: &Plan) -> String {
             let _ = match reached {
                 Reached::Function(number) => writeln!(
                     text,
-                    "    iotdec_meet_function(c, (void *)now.{path}, {number});"
+                    "    iotdec_meet(c, (const char *)p + __builtin_offsetof({spelling}, {path}), \
+                     (void *)now.{path}, {number}, writes);"
                 ),
-                Reached::Record(inner) => {
-                    writeln!(text, "    meet_{inner}(c, now.{path}, depth - 1);")
+                Reached::Record { tag, writes } => {
+                    let writes = if *writes { "writes" } else { "0" };
+                    writeln!(text, "    meet_{tag}(c, now.{path}, depth - 1, {writes});")
                 }
             };
         }
@@ -46,9 +49,14 @@ pub fn source(plan: &Plan) -> String {
 }
 
 /// The same for a pointer, if anything is known of what it leads to.
-pub fn meet(plan: &Plan, tag: Option<&str>, pointer: &str) -> String {
-    match tag.filter(|tag| plan.rules.reached.contains_key(*tag)) {
-        Some(tag) => format!("meet_{tag}(&iotdec_c, (const void *){pointer}, {DEPTH});\n"),
-        None => "\n".into(),
-    }
+pub fn meet(plan: &Plan, kind: &Type, pointer: &str) -> Option<String> {
+    let to = kind.pointee()?;
+    let Type::Record(tag) = &to.kind else {
+        return None;
+    };
+    let writes = i32::from(!to.is_const);
+    plan.rules
+        .reached
+        .contains_key(tag)
+        .then(|| format!("meet_{tag}(&iotdec_c, (const void *){pointer}, {DEPTH}, {writes});\n"))
 }
