@@ -42,10 +42,14 @@ const EXPORTED_BY_WORKER: &[&str] = &[
 
 /// What guest parts of wrappers use, and what libraries may not have of the C library.
 const EXPORTED_BY_CALLS: &[&str] = &[
+    "mmap",
+    "mmap64",
+    "munmap",
+    "mremap",
+    "madvise",
     "iotdec_callback_begin",
     "iotdec_callback_run",
     "iotdec_callback_end",
-    "fflush",
     "fork",
     "malloc",
     "calloc",

@@ -19,12 +19,18 @@ impl Call {
         worker.is_some_and(|worker| worker.shares(address as u64, size as u64))
     }
 
+    /// Whether memory crosses as it is. If it begins in shared memory and goes on beyond, the
+    /// size is not the memory's, and the library may think of it what it likes.
+    fn is_there(&mut self, address: *const u8, size: usize) -> bool {
+        self.shares(address, size) || self.shares(address, 1)
+    }
+
     /// `iotdec_in`
     ///
     /// # Safety
     /// `memory` is null or `size` bytes can be read from it.
     pub unsafe fn copy_in(&mut self, memory: *const u8, size: usize) -> *mut u8 {
-        if memory.is_null() || self.shares(memory, size) {
+        if memory.is_null() || self.is_there(memory, size) {
             return memory.cast_mut();
         }
         let copy = self.take(size);
@@ -38,7 +44,7 @@ impl Call {
     /// # Safety
     /// `memory` is null or an address of the program's.
     pub unsafe fn room_for(&mut self, memory: *mut u8, size: usize) -> *mut u8 {
-        if memory.is_null() || self.shares(memory, size) {
+        if memory.is_null() || self.is_there(memory, size) {
             return memory;
         }
         let copy = self.take(size);
@@ -139,18 +145,6 @@ impl Call {
             self.fail(record);
         }
         handle
-    }
-
-    /// `iotdec_give_descriptor`
-    pub fn give_descriptor(&mut self, descriptor: i32) -> i32 {
-        let given = match self.lane() {
-            Some(lane) => lane.worker.give_descriptor(descriptor),
-            None => return -1,
-        };
-        given.unwrap_or_else(|record| {
-            self.fail(record);
-            -1
-        })
     }
 
     /// `iotdec_shared`

@@ -4,7 +4,7 @@
 
 #[cfg(target_arch = "aarch64")]
 mod exported {
-    use iotdec_guest::calls::{Callback, Part, heap};
+    use iotdec_guest::calls::{Callback, Part, heap, mappings};
     use std::ffi::{c_int, c_void};
 
     iotdec_heap::malloc_family!(heap::PROCESS);
@@ -47,14 +47,54 @@ mod exported {
         unsafe { iotdec_guest::calls::callback_end(callback) }
     }
 
-    /// As in C.
-    ///
-    /// # Safety
-    /// As in C.
+    /// As in POSIX.
     #[unsafe(no_mangle)]
-    unsafe extern "C" fn fflush(file: *mut libc::FILE) -> c_int {
-        // SAFETY: the caller's promise is the same.
-        unsafe { iotdec_guest::calls::flush(file) }
+    extern "C" fn mmap(
+        address: *mut c_void,
+        size: usize,
+        protection: c_int,
+        flags: c_int,
+        fd: c_int,
+        offset: i64,
+    ) -> *mut c_void {
+        mappings::map(address, size, protection, flags, fd, offset)
+    }
+
+    /// The same, as some libraries call it.
+    #[unsafe(no_mangle)]
+    extern "C" fn mmap64(
+        address: *mut c_void,
+        size: usize,
+        protection: c_int,
+        flags: c_int,
+        fd: c_int,
+        offset: i64,
+    ) -> *mut c_void {
+        mappings::map(address, size, protection, flags, fd, offset)
+    }
+
+    /// As in POSIX.
+    #[unsafe(no_mangle)]
+    extern "C" fn munmap(address: *mut c_void, size: usize) -> c_int {
+        mappings::unmap(address, size)
+    }
+
+    /// As in Linux, where variable arguments are passed as others are.
+    #[unsafe(no_mangle)]
+    extern "C" fn mremap(
+        address: *mut c_void,
+        size: usize,
+        new_size: usize,
+        flags: c_int,
+        new_address: *mut c_void,
+    ) -> *mut c_void {
+        mappings::remap(address, size, new_size, flags, new_address)
+    }
+
+    /// As in Linux.
+    #[unsafe(no_mangle)]
+    extern "C" fn madvise(address: *mut c_void, size: usize, advice: c_int) -> c_int {
+        mappings::advise(address, size, advice)
     }
 
     /// Refused: stacks and heap of this process are shared memory, so a child would
