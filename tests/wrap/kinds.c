@@ -1,4 +1,6 @@
 #include "kinds.h"
+#include <stdarg.h>
+#include <sys/mman.h>
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
@@ -222,6 +224,47 @@ int k_next(void)
     return ungetc(c, last);
 }
 int k_close(FILE *file) { return fseek(file, 0, SEEK_END) ? -1 : (int)ftell(file) + fclose(file); }
+
+int k_letters(char *to, size_t size, const char *letters, ...)
+{
+    char one[64];
+    va_list list;
+    va_start(list, letters);
+    *to = 0;
+    for (; *letters; letters++) {
+        switch (*letters) {
+        case 'i': snprintf(one, sizeof one, "%d", va_arg(list, int)); break;
+        case 'l': snprintf(one, sizeof one, "%ld", va_arg(list, long)); break;
+        case 'd': snprintf(one, sizeof one, "%g", va_arg(list, double)); break;
+        case 's': snprintf(one, sizeof one, "%s", va_arg(list, const char *)); break;
+        case 'p': snprintf(one, sizeof one, "%s", va_arg(list, void *) ? "set" : "null"); break;
+        default: snprintf(one, sizeof one, "%c", *letters);
+        }
+        strncat(to, one, size - strlen(to) - 1);
+    }
+    va_end(list);
+    return (int)strlen(to);
+}
+unsigned char *k_map(size_t pages, int value)
+{
+    int protection = PROT_READ | PROT_WRITE, flags = MAP_PRIVATE | MAP_ANONYMOUS;
+    unsigned char *mapped = mmap(NULL, pages * 4096 - 1, protection, flags, -1, 0);
+    if (mapped == MAP_FAILED)
+        return NULL;
+    /* It is zero, whatever was there before. */
+    for (size_t i = 0; i < pages * 4096; i++)
+        if (mapped[i])
+            return NULL;
+    memset(mapped, value, pages * 4096);
+    /* It may be protected when it is unmapped, and others get it. */
+    if (value == 'p')
+        mprotect(mapped, 4096, PROT_NONE);
+    return mapped;
+}
+int k_unmap(unsigned char *mapped, size_t first, size_t pages)
+{
+    return munmap(mapped + first * 4096, pages * 4096);
+}
 
 int k_errno(int value) { errno = value; return -1; }
 int k_crash(int value) { *(volatile int *)(uintptr_t)(unsigned)value = 1; return value; }

@@ -96,6 +96,13 @@ int k_filled(void (*fill)(struct hooks *hooks), int value);
 int k_format(char *to, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
 int k_vformat(char *to, size_t size, const char *format, va_list list) __attribute__((format(printf, 3, 0)));
 
+/* A format of letters: i, l, d and s, and p for a pointer that is left out at times. */
+int k_letters(char *to, size_t size, const char *letters, ...);
+
+/* Memory that the library maps: filled, and with holes where it was unmapped. */
+unsigned char *k_map(size_t pages, int value);
+int k_unmap(unsigned char *mapped, size_t first, size_t pages);
+
 /* Files of the program. */
 int k_copy(FILE *from, FILE *to);
 int k_next(void);

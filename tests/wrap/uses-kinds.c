@@ -202,6 +202,32 @@ static void formats(void)
     IS(!strcmp(text, "a 1 2.5 b 3 4 5 6 7 8.5"));
 }
 
+static void letters(void)
+{
+    char text[200];
+    IS(k_letters(text, sizeof text, "i l,d;s.", -3, 1L << 40, 2.5, "text") == 26);
+    IS(!strcmp(text, "-3 1099511627776,2.5;text."));
+    IS(k_letters(text, sizeof text, "dididididididididididi", 1., 2, 3., 4, 5., 6, 7., 8, 9., 10, 11., 12, 13., 14, 15., 16,
+                 17., 18, 19., 20, 21., 22) && !strcmp(text, "12345678910111213141516171819202122"));
+    IS(k_letters(text, sizeof text, "p", NULL) == 4);
+}
+
+static void mapped(void)
+{
+    for (int round = 0; round < 20; round++) {
+        unsigned char *few = k_map(3, 'p'), *many = k_map(600, 'm');
+        IS(few && few[4096] == 'p' && few[3 * 4096 - 1] == 'p');
+        IS(many && many[0] == 'm' && many[600 * 4096 - 1] == 'm');
+        IS(k_unmap(few, 0, 3) == 0);
+        if (round % 2) {
+            IS(k_unmap(many, 0, 600) == 0);
+        } else {
+            IS(k_unmap(many, 0, 100) == 0 && many[100 * 4096] == 'm');
+            IS(k_unmap(many, 100, 500) == 0);
+        }
+    }
+}
+
 static void files(void)
 {
     char text[100];
@@ -245,6 +271,8 @@ int main(int argc, char **argv)
     repacked();
     shapes();
     formats();
+    letters();
+    mapped();
     files();
     rest();
     return failures;

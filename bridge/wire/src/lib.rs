@@ -12,8 +12,7 @@
 //!
 //! Calls of libraries have shared memory of their own: the [`exchange`], where every calling
 //! thread has a [`lane`]; [`stubs`] are what function pointers point to on the other side.
-//! Functions that no generated code knows are called with [`registers`]; what a library prints is
-//! [`output`].
+//! Functions that no generated code knows are called with [`registers`].
 //!
 //! The host trusts nothing it reads here. Values are read once, validated, then
 //! used; a violation is a [`ring::Corrupt`] or a rejected message, after which
@@ -42,8 +41,6 @@ pub mod lane;
 pub mod layout;
 pub mod msg;
 pub mod order;
-#[cfg(not(loom))]
-pub mod output;
 pub mod picture;
 #[cfg(not(loom))]
 pub mod registers;

@@ -459,6 +459,42 @@ static IOTDEC_UNUSED void iotdec_format(struct iotdec_placing *to, const char *f
     }
 }
 
+/* The same for a format of letters; `letters` has each that stands for an argument, and after it of which kind. */
+static IOTDEC_UNUSED void iotdec_letters(struct iotdec_placing *to, const char *format, const char *letters,
+                                         struct iotdec_list *from)
+{
+    for (; format && *format; format++) {
+        const char *known = letters;
+        void *pointer;
+
+        while (*known && *known != *format)
+            known += 2;
+        switch (*known ? known[1] : 0) {
+        case 'i':
+            iotdec_place_word(to, (uint64_t)(int64_t)va_arg(from->list, int));
+            break;
+        case 'l':
+            iotdec_place_word(to, (uint64_t)va_arg(from->list, long));
+            break;
+        case 'd':
+            iotdec_place_double(to, va_arg(from->list, double));
+            break;
+        case 's':
+            iotdec_place_word(to, IOTDEC_BITS(iotdec_text(to->call, va_arg(from->list, const char *))));
+            break;
+        case 'p':
+            iotdec_place_word(to, iotdec_shared(to->call, va_arg(from->list, void *), "an argument after the format"));
+            break;
+        case 'o':
+            pointer = va_arg(from->list, void *);
+            iotdec_place_word(to, iotdec_is_shared(pointer, 1) ? IOTDEC_BITS(pointer) : 0);
+            break;
+        default:
+            break;
+        }
+    }
+}
+
 /* FILEs that the library was given, and may use from now on. */
 static IOTDEC_UNUSED struct iotdec_lent {
     struct iotdec_lent *next;

@@ -95,6 +95,9 @@ pub struct FunctionNotes {
     pub format: Option<String>,
     /// Conversions of that format, beyond `s`, that take a string.
     pub format_strings: Option<String>,
+    /// Letters of a format that is not as for printf, and the argument that each stands for.
+    #[serde(default)]
+    pub format_letters: BTreeMap<char, Letter>,
     /// How many words, numbers or pointers to shared memory, follow the parameters of a
     /// variadic function at most.
     pub variable_words: Option<usize>,
@@ -122,6 +125,25 @@ pub enum Serve {
     Host,
     /// The guest's own library, always.
     Guest,
+}
+
+/// The argument that a letter of a format stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Letter {
+    /// An `int`, or what becomes one.
+    Int,
+    /// A `long`, or any other integer of 64 bits.
+    Long,
+    /// A `double`, or what becomes one.
+    Double,
+    /// Text that ends with a zero.
+    String,
+    /// A pointer, which must be to shared memory.
+    Shared,
+    /// The same, but null if it is not: the function may never look, and a program leave it
+    /// out.
+    Optional,
 }
 
 /// What is special about a struct.

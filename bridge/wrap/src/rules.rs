@@ -19,7 +19,7 @@ use crate::abi::Abi;
 use crate::elf::Exports;
 use crate::emit::bridge::REGISTERS;
 use crate::model::{Function, Header, Signature, Type, Value};
-use crate::notes::{Count, FunctionNotes, Notes, Pass, fits, said};
+use crate::notes::{Count, FunctionNotes, Letter, Notes, Pass, fits, said};
 use pointers::by_value;
 pub use reach::Reached;
 pub(crate) use repacked::integer_type;
@@ -82,6 +82,8 @@ pub struct FormatRule {
     pub list: Option<usize>,
     /// Conversions beyond `s` that take strings.
     pub strings: String,
+    /// The letters of a format that is not as for printf.
+    pub letters: BTreeMap<char, Letter>,
 }
 
 /// What a function pointer points at.
@@ -114,10 +116,7 @@ pub enum Crossing {
     /// A struct by value with pointers to functions in it: fields and signatures.
     RecordWith(Vec<(String, usize)>),
     /// A file descriptor, of which the library gets a duplicate.
-    Descriptor {
-        /// It is closed when the function returns.
-        is_lent: bool,
-    },
+    Descriptor,
     /// A `FILE *`, which the library uses through functions of this signature.
     Stream(usize),
     /// A pointer, as it is.
@@ -301,6 +300,7 @@ impl Decider<'_> {
                 format: 0,
                 list: None,
                 strings: String::new(),
+                letters: BTreeMap::new(),
             })));
         }
         let Some(format) = noted.or(attribute.map(|format| format.format)) else {
@@ -310,7 +310,7 @@ impl Decider<'_> {
             };
             return Err(format!(
                 "{what}; if they are described as for printf, say in wrap.toml: [function.{name}] \
-                 format = \"PARAMETER\"{}",
+                 format = \"PARAMETER\", and format_letters if in other letters{}",
                 match list {
                     Some(_) => "",
                     None =>
@@ -325,6 +325,12 @@ impl Decider<'_> {
             strings: notes
                 .iter()
                 .find_map(|notes| notes.format_strings.clone())
+                .unwrap_or_default(),
+            letters: notes
+                .iter()
+                .map(|notes| &notes.format_letters)
+                .find(|letters| !letters.is_empty())
+                .cloned()
                 .unwrap_or_default(),
         })))
     }

@@ -7,8 +7,9 @@ use super::{
     spelled, variables,
 };
 use crate::model::{Parameter, Signature, Type, Value};
-use crate::notes::Count;
+use crate::notes::{Count, Letter};
 use crate::rules::{Block, Crossing, Element, FormatRule, Rule};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 pub fn source(plan: &Plan, fingerprint: u64) -> String {
@@ -190,9 +191,8 @@ impl Call<'_> {
         let field = format!("iotdec_m->{}", member(name));
         match crossing {
             Crossing::Nothing => String::new(),
-            Crossing::Number | Crossing::Record | Crossing::Value => pack(name, &parameter.value),
-            Crossing::Descriptor { .. } => {
-                format!("    {field} = (uint32_t)iotdec_give_descriptor(&iotdec_c, {name});\n")
+            Crossing::Number | Crossing::Record | Crossing::Value | Crossing::Descriptor => {
+                pack(name, &parameter.value)
             }
             Crossing::Handle => {
                 format!("    {field} = iotdec_handle(&iotdec_c, (const void *){name});\n")
@@ -475,17 +475,36 @@ impl Call<'_> {
             }
         };
         let name = &parameters[format.format].name;
+        let (read, how) = match format.letters.is_empty() {
+            true => ("iotdec_format", format.strings.clone()),
+            false => ("iotdec_letters", letters(&format.letters)),
+        };
         format!(
             "    struct iotdec_list iotdec_l;\n    struct iotdec_arguments iotdec_a;\n    \
              struct iotdec_placing iotdec_p = {{&iotdec_c, &iotdec_a, {general}, {floating}, 0, 0, 0}};\n    \
              memset(&iotdec_a, 0, sizeof iotdec_a);\n    {start};{end}\n    \
-             iotdec_format(&iotdec_p, (const char *){name}, {:?}, &iotdec_l);\n    va_end(iotdec_l.list);\n    \
+             {read}(&iotdec_p, (const char *){name}, {how:?}, &iotdec_l);\n    va_end(iotdec_l.list);\n    \
              memcpy(iotdec_m->iotdec_general, iotdec_a.general, sizeof iotdec_a.general);\n    \
              memcpy(iotdec_m->iotdec_floating, iotdec_a.floating, sizeof iotdec_a.floating);\n    \
-             memcpy(iotdec_m->iotdec_stack, iotdec_a.stack, sizeof iotdec_a.stack);\n",
-            format.strings
+             memcpy(iotdec_m->iotdec_stack, iotdec_a.stack, sizeof iotdec_a.stack);\n"
         )
     }
+}
+
+/// Each letter of a format, and behind it what `iotdec_letters` calls its argument.
+fn letters(letters: &BTreeMap<char, Letter>) -> String {
+    let pairs = letters.iter().map(|(letter, argument)| {
+        let argument = match argument {
+            Letter::Int => 'i',
+            Letter::Long => 'l',
+            Letter::Double => 'd',
+            Letter::String => 's',
+            Letter::Shared => 'p',
+            Letter::Optional => 'o',
+        };
+        [*letter, argument]
+    });
+    pairs.flatten().collect()
 }
 
 /// A result type that a variable can have.
