@@ -99,6 +99,38 @@ fn a_library_is_called_without_a_wrapper() {
     assert_eq!(text, "42, [21, 1]\n", "{output:?}");
 }
 
+/// The first lines for a shell that a page shows.
+fn shell_lines(page: &str) -> String {
+    let page = environment::root().join(page);
+    let page = std::fs::read_to_string(page).expect("the page is part of the tree");
+    let (_, rest) = page.split_once("```sh\n").expect("lines for a shell");
+    let (lines, _) = rest.split_once("```").expect("their end");
+    lines.to_owned()
+}
+
+/// In a folder of its own, which has of this tree what the lines name.
+#[test]
+fn the_tutorial_of_the_library_bridge_works_as_it_stands() {
+    let directory = scratch();
+    for name in [".deps", "examples", "README.md"] {
+        let there = environment::root().join(name);
+        std::os::unix::fs::symlink(there, directory.path().join(name)).expect("room");
+    }
+    std::fs::create_dir(directory.path().join("build")).expect("room");
+    let lines = shell_lines("docs/library-bridge.md");
+    assert!(lines.contains("iotdec wrap") && lines.contains("cmp - README.md"));
+    let mut command = run("bash", &["-euxo", "pipefail", "-c", &lines]);
+    // cargo's would be searched before the directories that are linked with.
+    command
+        .current_dir(directory.path())
+        .env_remove("LD_LIBRARY_PATH");
+    let output = output(&mut command);
+    assert!(output.status.success(), "{output:?}");
+    let packed = std::fs::metadata(directory.path().join("README.md.gz")).expect("it was made");
+    let plain = std::fs::metadata(environment::root().join("README.md")).expect("it is there");
+    assert!((100..plain.len()).contains(&packed.len()), "{packed:?}");
+}
+
 /// The first picture of a pipeline that ends in BGRx.
 fn first_picture(source: &str) -> Pixels {
     let description = format!(
