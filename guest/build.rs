@@ -50,6 +50,7 @@ const EXPORTED_BY_CALLS: &[&str] = &[
     "iotdec_callback_begin",
     "iotdec_callback_run",
     "iotdec_callback_end",
+    "fflush",
     "fork",
     "malloc",
     "calloc",

@@ -187,6 +187,9 @@ uint64_t iotdec_handle(struct iotdec_call *call, const void *handle);
 /* A pointer that crosses as it is without a rule that says how much it points to: itself; unless NULL or shared, the
  * call fails with IOTDEC_BAD_POINTER. `parameter` is its name, for the message. */
 uint64_t iotdec_shared(struct iotdec_call *call, const void *pointer, const char *parameter);
+/* A file descriptor of the program as the library is to see it: the number of a duplicate, which is the library's to
+ * close. What is no open descriptor stays a negative number. */
+int iotdec_give_descriptor(struct iotdec_call *call, int descriptor);
 
 /*
  * In a serve function, for one whose parameters or result need the functions above: binds `call` to the call during

@@ -167,6 +167,14 @@ unsafe extern "C" fn iotdec_shared(
 }
 
 /// # Safety
+/// `call` was begun and not yet ended.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn iotdec_give_descriptor(call: *mut Call, descriptor: c_int) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe { (*call).give_descriptor(descriptor) }
+}
+
+/// # Safety
 /// `call` is valid for writing, `wrapper` a generated constant.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn iotdec_serve_begin(call: *mut Call, wrapper: *const Wrapper) {

@@ -122,25 +122,24 @@ fn copy(to: &mut [u8], from: &[u8]) {
     to[..length].copy_from_slice(&text.as_bytes()[..length]);
 }
 
+// Without a destructor: handlers that run at the end of a thread may ask, too.
 thread_local! {
-    static LAST: RefCell<Box<Record>> = RefCell::new(Box::new(Record::NONE));
+    static LAST: RefCell<Record> = const { RefCell::new(Record::NONE) };
 }
 
 /// The calling thread's last error.
 pub fn last() -> Record {
-    LAST.try_with(|last| **last.borrow())
-        .unwrap_or(Record::NONE)
+    LAST.with(|last| *last.borrow())
 }
 
 /// Forgets it.
 pub fn clear() {
-    let _ = LAST.try_with(|last| **last.borrow_mut() = Record::NONE);
+    LAST.set(Record::NONE);
 }
 
 /// Makes it the calling thread's last one.
 pub(crate) fn record(record: &Record) {
-    // A thread that is ending has nobody who asks.
-    let _ = LAST.try_with(|last| **last.borrow_mut() = *record);
+    LAST.set(*record);
 }
 
 /// `iotdec_crash_handler`

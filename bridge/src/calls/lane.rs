@@ -6,14 +6,16 @@
 //! Functions that generated code is called from have nothing to drop meanwhile.
 
 use super::call::Call;
+use super::ending::close_with_thread;
 use super::error::{Kind, Record};
+use super::output;
 use super::process::SETTINGS;
 use super::worker::{Worker, is_forked};
 use super::wrapper::{Serve, State, Wrapper};
 use iotdec_wire::exchange::Range;
 use iotdec_wire::lane::{End, Kind as MailKind, Lane, Mail, Request};
 use nix::libc;
-use std::cell::{Cell, UnsafeCell};
+use std::cell::Cell;
 use std::ffi::c_void;
 use std::ptr::null_mut;
 use std::sync::Arc;
@@ -72,6 +74,7 @@ pub(crate) struct HostLane {
     stack: Range,
     top: u64,
     errno: *mut libc::c_int,
+    retired_before: *mut Self,
     /// The last callback that was found to be allowed.
     allowed: (u64, u32, u32),
 }
@@ -79,40 +82,42 @@ pub(crate) struct HostLane {
 /// The lanes of a thread, by setting, and those of workers that ended while it used them.
 struct Lanes {
     current: [Cell<*mut HostLane>; SETTINGS],
-    retired: UnsafeCell<Vec<*mut HostLane>>,
+    /// The last one, which knows the one before.
+    retired: Cell<*mut HostLane>,
 }
 
+// Without a destructor, so that it is there for whatever runs at the end of the thread or
+// of the program.
 thread_local! {
     static LANES: Lanes = const {
         Lanes {
             current: [const { Cell::new(null_mut()) }; SETTINGS],
-            retired: UnsafeCell::new(Vec::new()),
+            retired: Cell::new(null_mut()),
         }
     };
 }
+const _: () = assert!(!std::mem::needs_drop::<Lanes>());
 
-impl Drop for Lanes {
-    fn drop(&mut self) {
-        let retired = std::mem::take(self.retired.get_mut());
-        let current = self.current.iter().map(|lane| lane.replace(null_mut()));
-        for lane in retired
-            .into_iter()
-            .chain(current)
-            .filter(|lane| !lane.is_null())
-        {
-            // SAFETY: made by `Box`, and this thread, whose they are, calls no more.
-            unsafe { Box::from_raw(lane) }.close();
+/// Closes the calling thread's lanes, in none of which a call runs.
+fn close_all() {
+    LANES.with(|lanes| {
+        for place in lanes.current.iter().chain([&lanes.retired]) {
+            let mut lane = place.replace(null_mut());
+            while !lane.is_null() {
+                // SAFETY: made by `Box`; the thread, whose it is, is ending.
+                let closing = unsafe { Box::from_raw(lane) };
+                lane = closing.retired_before;
+                closing.close();
+            }
         }
-    }
+    });
 }
 
 /// The calling thread's lane for a wrapper, which is loaded in its worker.
 #[inline]
 pub(crate) fn lane_for(wrapper: &Wrapper) -> Result<*mut HostLane, Box<Record>> {
     if let Some(state) = wrapper.known() {
-        let lane = LANES
-            .try_with(|lanes| lanes.current[state.setting.index].get())
-            .unwrap_or(null_mut());
+        let lane = LANES.with(|lanes| lanes.current[state.setting.index].get());
         // SAFETY: null, or this thread's lane.
         if let Some(lane) = unsafe { lane.as_ref() }
             && state.generation.load(Ordering::Acquire) == lane.worker.generation
@@ -139,10 +144,7 @@ fn find_lane(wrapper: &Wrapper) -> Result<*mut HostLane, Box<Record>> {
         .map_err(|text| Record::new(Kind::NotStarted, &format!("{}: {text}", state.name)))?;
     state.load(&worker)?;
     let index = state.setting.index;
-    let ending = |_| Record::new(Kind::NotStarted, "the thread is ending");
-    let lane = LANES
-        .try_with(|lanes| lanes.current[index].get())
-        .map_err(ending)?;
+    let lane = LANES.with(|lanes| lanes.current[index].get());
     // SAFETY: null, or this thread's lane.
     if let Some(known) = unsafe { lane.as_ref() }
         && known.worker.generation == worker.generation
@@ -158,12 +160,13 @@ fn find_lane(wrapper: &Wrapper) -> Result<*mut HostLane, Box<Record>> {
     let new = Box::into_raw(Box::new(HostLane::new(worker, number, 0)));
     LANES.with(|lanes| {
         let former = lanes.current[index].replace(new);
-        if !former.is_null() {
-            // Its calls, if any run, find out by themselves.
-            // SAFETY: nobody borrows the vector: it is only used here and in `drop`.
-            unsafe { (*lanes.retired.get()).push(former) };
+        // Its calls, if any run, find out by themselves.
+        // SAFETY: null, or this thread's lane, which nobody borrows now.
+        if let Some(former) = unsafe { former.as_mut() } {
+            former.retired_before = lanes.retired.replace(former);
         }
     });
+    close_with_thread(close_all);
     Ok(new)
 }
 
@@ -188,6 +191,7 @@ impl HostLane {
             top: stack.start,
             // SAFETY: this thread's, for as long as it runs.
             errno: unsafe { libc::__errno_location() },
+            retired_before: null_mut(),
             allowed: (0, 0, 0),
             worker,
         }
@@ -255,7 +259,7 @@ impl HostLane {
     }
 
     #[inline]
-    fn post(&mut self, mail: &Mail) {
+    pub(super) fn post(&mut self, mail: &Mail) {
         let lane = self.shared;
         self.end.post(&lane.to_guest, &lane.guest_bell.0, mail);
     }
@@ -283,18 +287,18 @@ impl HostLane {
 
     /// The loop of the guest's that waits for what is posted now.
     #[inline]
-    fn level(&self, frames: usize) -> u32 {
+    pub(super) fn level(&self, frames: usize) -> u32 {
         self.base + frames as u32
     }
 
     #[inline]
-    fn get_errno(&self) -> i32 {
+    pub(super) fn get_errno(&self) -> i32 {
         // SAFETY: this thread's, which runs.
         unsafe { *self.errno }
     }
 
     #[inline]
-    fn set_errno(&self, value: i32) {
+    pub(super) fn set_errno(&self, value: i32) {
         // SAFETY: this thread's, which runs.
         unsafe { *self.errno = value }
     }
@@ -304,10 +308,11 @@ impl HostLane {
         let index = worker.setting_index();
         let lane = Box::into_raw(Box::new(Self::new(worker, number, 1)));
         LANES.with(|lanes| lanes.current[index].set(lane));
+        close_with_thread(close_all);
         // SAFETY: this thread's lane.
         let answer = unsafe { answer(lane, 0) };
         if let Answer::Closed = answer {
-            // SAFETY: as above; `LANES` shall not close it again.
+            // SAFETY: as above; it is not to be closed again.
             unsafe {
                 LANES.with(|lanes| lanes.current[index].set(null_mut()));
                 let lane = Box::from_raw(lane);
@@ -396,6 +401,10 @@ unsafe fn answer(lane: *mut HostLane, frames: usize) -> Answer {
                 return Answer::Returned;
             }
             Some(MailKind::Callback) => {
+                let serve = match mail.part {
+                    output::PART => output::serve,
+                    _ => serve,
+                };
                 // SAFETY: as above.
                 if let Err(text) = unsafe { serve(lane, frames, &mail) } {
                     // SAFETY: as above.
@@ -515,7 +524,5 @@ pub(crate) fn serving(wrapper: &Wrapper) -> *mut HostLane {
     let Some(state) = wrapper.known() else {
         return null_mut();
     };
-    LANES
-        .try_with(|lanes| lanes.current[state.setting.index].get())
-        .unwrap_or(null_mut())
+    LANES.with(|lanes| lanes.current[state.setting.index].get())
 }

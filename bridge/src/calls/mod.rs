@@ -9,17 +9,21 @@
 //!    [`variables`] keeps exported variables the same on both sides.
 //!    The program's [`heap`] in the exchange frees what either side allocated.
 //! 4. Threads of the library's that call back get native threads from `adopt`.
-//! 5. When the worker ends, every call in it fails with an [`error`], and the next call
-//!    starts another, of the next generation.
+//! 5. What the library prints, the program's own streams print (`output`).
+//! 6. When the worker ends, every call in it fails with an [`error`], and the next call
+//!    starts another, of the next generation. A thread's lanes are closed, and the library's
+//!    exit handlers run, when that thread and the program end (`ending`).
 
 mod adopt;
 pub mod call;
+mod ending;
 pub mod error;
 mod exchange;
 mod functions;
 pub mod heap;
 mod images;
 mod lane;
+mod output;
 pub mod pointers;
 mod process;
 pub mod variables;
@@ -31,5 +35,6 @@ pub(crate) use call::{can_be_written, function, generation};
 pub use error::{Kind as ErrorKind, Record};
 pub(crate) use lane::lane_for;
 pub use lane::set_call_timeout;
+pub(crate) use output::write_out;
 pub(crate) use process::without_signals;
 pub use wrapper::Wrapper;

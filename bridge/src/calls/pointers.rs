@@ -147,6 +147,18 @@ impl Call {
         handle
     }
 
+    /// `iotdec_give_descriptor`
+    pub fn give_descriptor(&mut self, descriptor: i32) -> i32 {
+        let given = match self.lane() {
+            Some(lane) => lane.worker.give_descriptor(descriptor),
+            None => return -1,
+        };
+        given.unwrap_or_else(|record| {
+            self.fail(record);
+            -1
+        })
+    }
+
     /// `iotdec_shared`
     pub fn check_shared(&mut self, pointer: u64, parameter: &str) -> u64 {
         if pointer == 0 || self.has_failed() || self.shares(pointer as *const u8, 1) {

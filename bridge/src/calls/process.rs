@@ -2,7 +2,7 @@
 
 use super::exchange::{HostExchange, Segment, release};
 use super::heap::program;
-use super::worker::{Over, Worker};
+use super::worker::{Control, Over, Worker};
 use crate::host_libraries::{DIRECTORY_VARIABLE, HostLibraries};
 use crate::launch::{find_qemu, find_sysroot, installed};
 use crate::library::{Library, find_in_sysroot, resolve_dependencies};
@@ -10,9 +10,11 @@ use crate::supervisor::{LogSink, Supervisor};
 use iotdec_wire::exchange::Image;
 use iotdec_wire::lane::{End, Kind, Request};
 use nix::libc;
-use std::ffi::OsString;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use std::ffi::{CStr, OsStr, OsString};
 use std::io::{self, Write};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -169,7 +171,14 @@ impl Setting {
             }
             None => None,
         };
-        let command = self.command(exchange, &memory, host.as_ref(), control, reverse)?;
+        let (socket, theirs) = socketpair(
+            AddressFamily::Unix,
+            SockType::SeqPacket,
+            None,
+            SockFlag::SOCK_CLOEXEC,
+        )
+        .map_err(|error| format!("a socket for the worker: {error}"))?;
+        let command = self.command(exchange, &memory, host.as_ref(), theirs, control, reverse)?;
         let over = Arc::new(Over::default());
         let hang_up = over.clone();
         let on_death = move || {
@@ -190,8 +199,13 @@ impl Setting {
             Some(mail)
                 if (mail.kind, mail.index) == (Kind::Request.code(), Request::Ready.code()) =>
             {
+                let control = Control {
+                    end,
+                    lane: control,
+                    socket,
+                };
                 let worker = Worker::new(
-                    self.index, exchange, memory, supervisor, over, end, control, reverse,
+                    self.index, exchange, memory, supervisor, over, control, reverse,
                 )?;
                 if let Some(host) = host {
                     worker.serve_with(host);
@@ -226,6 +240,7 @@ impl Setting {
         exchange: &HostExchange,
         memory: &Segment,
         host: Option<&HostLibraries>,
+        socket: OwnedFd,
         control: usize,
         reverse: usize,
     ) -> Result<Command, String> {
@@ -267,6 +282,7 @@ impl Setting {
             ("--memory", memory.range.start),
             ("--memory-size", memory.range.size),
             ("--memory-fd", memory.file.as_raw_fd() as u64),
+            ("--socket-fd", socket.as_raw_fd() as u64),
             ("--program", tell_program(exchange, control)),
             ("--control", control as u64),
             ("--reverse", reverse as u64),
@@ -274,16 +290,34 @@ impl Setting {
             command.arg(name).arg(number.to_string());
         }
         command
+            .arg("--locale")
+            .arg(locale())
             // The program's, which a process group in the background could not read.
             .stdin(Stdio::null())
             .stderr(Stdio::piped());
         let files = [exchange.file.as_raw_fd(), memory.file.as_raw_fd()];
         // SAFETY: runs between fork and exec, and makes system calls alone.
-        unsafe { command.pre_exec(move || pass_only(files)) };
+        unsafe {
+            // The socket's end is the command's: nobody else has it.
+            command.pre_exec(move || pass_only(&[files[0], files[1], socket.as_raw_fd()]))
+        };
         if let Some(host) = host {
             host.attach(&mut command);
         }
         Ok(command)
+    }
+}
+
+/// The program's, as `setlocale` takes it.
+fn locale() -> OsString {
+    // SAFETY: asks; the answer is copied at once, and a program sets its locale before others
+    // ask for it.
+    unsafe {
+        let names = libc::setlocale(libc::LC_ALL, std::ptr::null());
+        match names.is_null() {
+            true => "C".into(),
+            false => OsStr::from_bytes(CStr::from_ptr(names).to_bytes()).to_owned(),
+        }
     }
 }
 
@@ -316,7 +350,7 @@ impl From<String> for Failure {
 }
 
 /// In the child: the program's descriptors are not the library's, but these are.
-fn pass_only(files: [RawFd; 2]) -> io::Result<()> {
+fn pass_only(files: &[RawFd]) -> io::Result<()> {
     // SAFETY: takes numbers only. A kernel that does not know it (before 5.11) leaves the
     // program's descriptors open, as any program does that it starts.
     unsafe {
@@ -327,7 +361,7 @@ fn pass_only(files: [RawFd; 2]) -> io::Result<()> {
             libc::CLOSE_RANGE_CLOEXEC,
         );
         for file in files {
-            if libc::fcntl(file, libc::F_SETFD, 0) < 0 {
+            if libc::fcntl(*file, libc::F_SETFD, 0) < 0 {
                 return Err(io::Error::last_os_error());
             }
         }

@@ -11,7 +11,11 @@ use crate::host_libraries::HostLibraries;
 use crate::supervisor::Supervisor;
 use iotdec_wire::exchange::{Fault, Image, MAX_MESSAGE, Range};
 use iotdec_wire::lane::{End, Kind as MailKind, Lane, Loaded, Mail, Request};
+use nix::errno::Errno;
 use nix::libc;
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+use std::io::IoSlice;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Once, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -21,6 +25,8 @@ use std::time::{Duration, Instant};
 const REQUEST_PATIENCE: Duration = Duration::from_secs(60);
 /// How long exit handlers of the library may take when the program exits.
 const EXIT_PATIENCE: Duration = Duration::from_secs(3);
+/// Bytes that are remembered of what the library printed last.
+const LAST_WORDS: usize = 256;
 /// Longest text that is asked for or answered.
 const MAX_TEXT: usize = 8192;
 
@@ -48,6 +54,15 @@ impl Over {
     }
 }
 
+/// How the worker is asked for something.
+#[derive(Debug)]
+pub(crate) struct Control {
+    pub(crate) end: End,
+    pub(crate) lane: usize,
+    /// Where descriptors go.
+    pub(crate) socket: OwnedFd,
+}
+
 /// A running worker.
 #[derive(Debug)]
 pub(crate) struct Worker {
@@ -60,12 +75,14 @@ pub(crate) struct Worker {
     parts: RwLock<Vec<Option<&'static State>>>,
     /// What the libraries have in their files and we have, too.
     images: RwLock<Vec<Range>>,
-    control: Mutex<End>,
+    control: Mutex<Control>,
     control_lane: usize,
     /// Lanes to give back when the process is gone.
     pub(crate) lanes: Mutex<Vec<usize>>,
     over: Arc<Over>,
     verdict: OnceLock<Box<Record>>,
+    /// The end of what it printed to stderr.
+    said: Mutex<String>,
     supervisor: Supervisor,
     host: OnceLock<HostLibraries>,
 }
@@ -81,25 +98,19 @@ impl Worker {
         self.functions.write().expect("nothing panics with it")
     }
 
-    #[allow(clippy::too_many_arguments)]
     pub(crate) fn new(
         setting: usize,
         exchange: &'static HostExchange,
         memory: Segment,
         supervisor: Supervisor,
         over: Arc<Over>,
-        control: End,
-        control_lane: usize,
+        control: Control,
         reverse: usize,
     ) -> Result<Arc<Self>, String> {
         static ONCE: Once = Once::new();
         ONCE.call_once(|| {
-            // SAFETY: functions of the right types that stay loaded: what calls us cannot
-            // be unloaded either, for it has threads.
-            unsafe {
-                libc::pthread_atfork(None, None, Some(in_child));
-                libc::atexit(at_exit);
-            }
+            // SAFETY: a function of the right type that stays loaded.
+            unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
         });
         let worker = Arc::new(Self {
             generation: GENERATIONS.fetch_add(1, Ordering::Relaxed) + 1,
@@ -110,11 +121,12 @@ impl Worker {
             parts: RwLock::default(),
             // It has mapped them, or it would not be ready.
             images: RwLock::new(program().iter().map(Image::range).collect()),
+            control_lane: control.lane,
+            lanes: Mutex::new(vec![control.lane, reverse]),
             control: Mutex::new(control),
-            control_lane,
-            lanes: Mutex::new(vec![control_lane, reverse]),
             over,
             verdict: OnceLock::new(),
+            said: Mutex::default(),
             supervisor,
             host: OnceLock::new(),
         });
@@ -152,6 +164,17 @@ impl Worker {
         self.exchange.ring_all();
     }
 
+    /// Remembers the end of what the library printed to stderr: often why it is about to crash.
+    pub(crate) fn has_said(&self, bytes: &[u8]) {
+        let mut said = self.said.lock().expect("nothing panics with it");
+        *said += &String::from_utf8_lossy(bytes);
+        let mut first = said.len().saturating_sub(LAST_WORDS);
+        while !said.is_char_boundary(first) {
+            first += 1;
+        }
+        said.drain(..first);
+    }
+
     /// Why it is over, once it is.
     pub(crate) fn loss(&self) -> Box<Record> {
         if let Some(verdict) = self.verdict.get() {
@@ -164,7 +187,13 @@ impl Worker {
             Some(_) => Kind::Crashed,
             None => Kind::Exited,
         };
-        let text = format!("the library's process {obituary}");
+        let mut text = format!("the library's process {obituary}");
+        let said = self.said.lock().expect("nothing panics with it");
+        if !said.is_empty() {
+            text += "; it printed: ";
+            text += &said.trim_end().replace('\n', " | ");
+        }
+        drop(said);
         let mut record = Record::new(kind, &text).of(self.generation);
         record.signal = obituary.status.signal().unwrap_or(0);
         record.status = obituary.status.code().unwrap_or(0);
@@ -206,7 +235,7 @@ impl Worker {
     /// Maps what the libraries that were loaded last have in their files.
     pub(crate) fn share_images(&self) -> Result<(), Box<Record>> {
         let room = MAX_IMAGES * size_of::<Image>();
-        let mut end = self.control.lock().expect("nothing panics with it");
+        let mut control = self.control.lock().expect("nothing panics with it");
         let lane = self.exchange.exchange.lane(self.control_lane);
         let stack = self.exchange.exchange.host_stack(self.control_lane);
         let mail = Mail {
@@ -216,7 +245,7 @@ impl Worker {
             message: stack.start,
             ..Mail::default()
         };
-        let answer = self.transact(&mut end, lane, &mail)?;
+        let answer = self.transact(&mut control.end, lane, &mail)?;
         let count = (answer.target as usize).min(MAX_IMAGES);
         let mut images = vec![Image::default(); count];
         // SAFETY: this lane's part of the exchange, which is larger; any bytes are valid, and
@@ -225,7 +254,7 @@ impl Worker {
             let from = stack.start as *const Image;
             std::ptr::copy_nonoverlapping(from, images.as_mut_ptr(), count);
         }
-        drop(end);
+        drop(control);
         images::map(self, &images);
         Ok(())
     }
@@ -320,7 +349,19 @@ impl Worker {
         if text.len() > MAX_TEXT {
             return Err(Record::new(Kind::NotStarted, "a path is too long").of(self.generation));
         }
-        let mut end = self.control.lock().expect("nothing panics with it");
+        let mut control = self.control.lock().expect("nothing panics with it");
+        self.request_over(&mut control, request, part, target, number, text)
+    }
+
+    fn request_over(
+        &self,
+        control: &mut Control,
+        request: Request,
+        part: u32,
+        target: u64,
+        number: u64,
+        text: &[u8],
+    ) -> Result<(u64, [u8; size_of::<Loaded>()]), Box<Record>> {
         let lane = self.exchange.exchange.lane(self.control_lane);
         let stack = self.exchange.exchange.host_stack(self.control_lane);
         // SAFETY: this lane's part of the exchange, used under the lock alone.
@@ -335,7 +376,7 @@ impl Worker {
             message: if text.is_empty() { number } else { stack.start },
             ..Mail::default()
         };
-        let answer = self.transact(&mut end, lane, &mail)?;
+        let answer = self.transact(&mut control.end, lane, &mail)?;
         match MailKind::from_code(answer.kind) {
             Some(MailKind::Return) => {
                 let mut message = [0; size_of::<Loaded>()];
@@ -360,6 +401,35 @@ impl Worker {
         }
     }
 
+    /// Gives the library a duplicate of a file descriptor: its number there. What is no open
+    /// one, such as -1 or AT_FDCWD, is none there either.
+    pub(crate) fn give_descriptor(&self, descriptor: i32) -> Result<i32, Box<Record>> {
+        if descriptor < 0 {
+            return Ok(descriptor);
+        }
+        let failed = |text: String| Record::new(Kind::NotStarted, &text).of(self.generation);
+        let mut control = self.control.lock().expect("nothing panics with it");
+        let sent = sendmsg::<()>(
+            control.socket.as_raw_fd(),
+            &[IoSlice::new(&[0])],
+            &[ControlMessage::ScmRights(&[descriptor])],
+            MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT,
+            None,
+        );
+        match sent {
+            Ok(_) => {}
+            Err(Errno::EBADF) => return Ok(-1),
+            Err(_) if self.is_over() => return Err(self.loss()),
+            Err(error) => {
+                let text =
+                    format!("descriptor {descriptor} cannot be given to the library: {error}");
+                return Err(failed(text));
+            }
+        }
+        let (number, _) = self.request_over(&mut control, Request::Descriptor, 0, 0, 0, &[])?;
+        i32::try_from(number).map_err(|_| failed("the worker numbers descriptors in no way".into()))
+    }
+
     /// A copy of text that the guest wrote.
     fn text(&self, address: u64, length: u64) -> String {
         let length = length.min(MAX_TEXT as u64);
@@ -375,8 +445,9 @@ impl Worker {
     }
 
     /// Lets the libraries' exit handlers run, and ends the process.
-    fn exit(&self) {
-        if let Ok(mut end) = self.control.try_lock() {
+    pub(crate) fn exit(&self) {
+        if let Ok(mut control) = self.control.try_lock() {
+            let end = &mut control.end;
             let lane = self.exchange.exchange.lane(self.control_lane);
             let mail = Mail {
                 kind: MailKind::Request.code(),
@@ -411,12 +482,4 @@ impl Drop for Worker {
 
 extern "C" fn in_child() {
     FORKED.store(true, Ordering::Relaxed);
-}
-
-extern "C" fn at_exit() {
-    if !is_forked() {
-        for worker in super::process::workers() {
-            worker.exit();
-        }
-    }
 }

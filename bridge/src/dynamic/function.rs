@@ -3,7 +3,7 @@
 use super::error::{last, nearest};
 use super::place::{self, Returned};
 use super::{CallError, Library, Signature, Value, callback};
-use crate::calls::{self, Call, ErrorKind, Record, lane_for};
+use crate::calls::{self, Call, ErrorKind, Record, lane_for, write_out};
 use iotdec_wire::registers::{self, Registers};
 use nix::libc;
 use std::ffi::c_void;
@@ -98,6 +98,8 @@ impl Function {
                 let is_there = (*call).generation() == Some(generation);
                 let result = is_there.then(|| self.run(call, message, target, arguments));
                 (*call).end();
+                // Rust's streams are not C's.
+                write_out();
                 if let Some(result) = result {
                     return result;
                 }

@@ -78,6 +78,9 @@ wire_enum! {
         Free = 9,
         /// The same: how many bytes the allocation has; 0 if there is none.
         UsableSize = 10,
+        /// To the guest: take the file descriptor that comes over its socket. Result: its number
+        /// there.
+        Descriptor = 11,
     }
 }
 

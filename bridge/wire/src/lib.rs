@@ -12,7 +12,8 @@
 //!
 //! Calls of libraries have shared memory of their own: the [`exchange`], where every calling
 //! thread has a [`lane`]; [`stubs`] are what function pointers point to on the other side.
-//! Functions that no generated code knows are called with [`registers`].
+//! Functions that no generated code knows are called with [`registers`]; what a library prints is
+//! [`output`].
 //!
 //! The host trusts nothing it reads here. Values are read once, validated, then
 //! used; a violation is a [`ring::Corrupt`] or a rejected message, after which
@@ -41,6 +42,8 @@ pub mod lane;
 pub mod layout;
 pub mod msg;
 pub mod order;
+#[cfg(not(loom))]
+pub mod output;
 pub mod picture;
 #[cfg(not(loom))]
 pub mod registers;

@@ -1,5 +1,5 @@
 /*
- * iotdec_streams.h: the program's FILEs and descriptors in the guest. Part of the guest parts whose library takes some.
+ * iotdec_streams.h: the program's FILEs in the guest. Part of the guest parts whose library takes some.
  *
  * The library gets a FILE of its own C library, without a buffer, whose reads and writes are done by the program on the
  * one that it gave. There is one for each, and it stays, as libraries remember FILEs.
@@ -66,19 +66,6 @@ static int iotdec_stream_close(void *stream)
     pthread_mutex_unlock(&iotdec_streams_lock);
     free(stream);
     return (int)result;
-}
-
-/* A duplicate of the program's descriptor; -1 if the system gives none. */
-static __attribute__((unused)) int iotdec_descriptor(int descriptor)
-{
-    /* pidfd_open and pidfd_getfd; the program has started this process. */
-    int program = (int)syscall(434, getppid(), 0), own;
-
-    if (program < 0)
-        return -1;
-    own = (int)syscall(438, program, descriptor, 0);
-    close(program);
-    return own;
 }
 
 /* The FILE for what the program gave. */

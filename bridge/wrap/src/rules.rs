@@ -116,7 +116,10 @@ pub enum Crossing {
     /// A struct by value with pointers to functions in it: fields and signatures.
     RecordWith(Vec<(String, usize)>),
     /// A file descriptor, of which the library gets a duplicate.
-    Descriptor,
+    Descriptor {
+        /// It is closed when the function returns.
+        is_lent: bool,
+    },
     /// A `FILE *`, which the library uses through functions of this signature.
     Stream(usize),
     /// A pointer, as it is.

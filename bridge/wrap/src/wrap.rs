@@ -297,6 +297,8 @@ fn build(plan: &Plan, notes: &Notes, request: &Request) -> Result<[PathBuf; 3], 
         script_option,
         "-Wl,--no-as-needed".into(),
         stand_in.into(),
+        // The real one cannot be unloaded either; the runtime knows this one's tables.
+        "-Wl,-z,nodelete".into(),
     ]);
     arguments.extend(variables);
     arguments.push(format!("-Wl,-soname,{name}").into());

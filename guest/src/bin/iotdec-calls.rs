@@ -97,6 +97,16 @@ mod exported {
         mappings::advise(address, size, advice)
     }
 
+    /// As in C.
+    ///
+    /// # Safety
+    /// As in C.
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn fflush(file: *mut libc::FILE) -> c_int {
+        // SAFETY: the caller's promise is the same.
+        unsafe { iotdec_guest::calls::flush(file) }
+    }
+
     /// Refused: stacks and heap of this process are shared memory, so a child would
     /// write over its parent's. What starts programs (posix_spawn, system, popen, vfork)
     /// does not come here.

@@ -63,6 +63,15 @@ pub unsafe fn callback_run(
     signature: u32,
     target: *mut c_void,
 ) {
+    // SAFETY: the caller's promise.
+    unsafe { run_as(callback, number_of(part), signature, target) }
+}
+
+/// The same for a part of that number.
+///
+/// # Safety
+/// `callback` was begun on this thread and not yet ended.
+pub unsafe fn run_as(callback: *mut Callback, part: u32, index: u32, target: *mut c_void) {
     // SAFETY: `callback_begin` filled it in; the lane is the thread's.
     unsafe {
         let lane = (*callback).lane;
@@ -72,8 +81,8 @@ pub unsafe fn callback_run(
         let mail = Mail {
             kind: Kind::Callback.code(),
             level,
-            part: number_of(part),
-            index: signature,
+            part,
+            index,
             errno: (*callback).errno,
             target: target as u64,
             message: (*callback).message,

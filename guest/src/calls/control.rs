@@ -1,8 +1,8 @@
 //! What the two processes ask of each other, beside calls.
 
-use super::lane::{self, GuestLane};
+use super::lane::GuestLane;
 use super::memory::shared;
-use super::{callback, crash, data, die, heap, parts, threads};
+use super::{callback, crash, data, descriptors, die, heap, parts, threads};
 use iotdec_wire::exchange::Image;
 use iotdec_wire::lane::{Kind, Loaded, Mail, Request};
 use iotdec_wire::stubs::{Full, Stubs};
@@ -57,6 +57,7 @@ pub fn serve() -> Result<(), String> {
                 }
                 Ok(count as u64)
             }
+            Some(Request::Descriptor) => descriptors::take(),
             Some(Request::Exit) => {
                 // The libraries' exit handlers run; the host waits for our end.
                 std::process::exit(0)
@@ -170,8 +171,10 @@ pub fn adopt() -> *mut GuestLane {
     let Some(number) = ask(Request::Adopt, 0) else {
         die("a thread of the library's calls back, and the program has no lane for it");
     };
-    RELEASE.with(|release| release.0.set(GuestLane::attach(number as usize)));
-    lane::current()
+    let lane = GuestLane::attach(number as usize);
+    // A thread that is about to exit the process keeps it.
+    let _ = RELEASE.try_with(|release| release.0.set(lane));
+    lane
 }
 
 thread_local! {

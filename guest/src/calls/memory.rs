@@ -18,6 +18,8 @@ pub struct Shared {
     pub memory: Range,
     /// Its file.
     pub memory_fd: libc::c_int,
+    /// Where descriptors come from.
+    pub socket_fd: libc::c_int,
     /// Number of the lane over which the host asks.
     pub control: usize,
     /// Number of the lane over which we ask.
@@ -75,13 +77,17 @@ pub fn map(args: &Args) -> Result<(), String> {
     }
     let fd = number("memory-fd")? as libc::c_int;
     map_at(memory, fd, 0, true);
-    // Kept, but not for programs that the library starts.
-    // SAFETY: the host gave the descriptor to us.
-    unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+    let socket_fd = number("socket-fd")? as libc::c_int;
+    for fd in [fd, socket_fd] {
+        // Kept, but not for programs that the library starts.
+        // SAFETY: the host gave the descriptor to us.
+        unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
     let shared = Shared {
         exchange,
         memory,
         memory_fd: fd,
+        socket_fd,
         control,
         reverse: number("reverse")? as usize,
     };

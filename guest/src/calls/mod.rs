@@ -7,7 +7,9 @@
 //!    in `lane`; `switch` lets it abandon frames of the library.
 //! 3. Generated code calls back through `callback`, on any thread.
 //!    What no generated code knows is called by `registers`.
-//! 4. All memory of the process is in guest memory (`heap`, [`mappings`]).
+//! 4. All memory of the process is in guest memory (`heap`, [`mappings`]). What libraries
+//!    print, the program prints (`output`); files that it gives them come over a socket
+//!    (`descriptors`); their `environment` and `locale` are the program's.
 //! 5. What the library breaks ends the process; `crash` leaves a note where.
 //!
 //! For benchmarks, `costs` does what a lane's thread does without anyone on the other side.
@@ -23,13 +25,21 @@ mod crash;
 #[cfg(target_arch = "aarch64")]
 mod data;
 #[cfg(target_arch = "aarch64")]
+mod descriptors;
+#[cfg(target_arch = "aarch64")]
+mod environment;
+#[cfg(target_arch = "aarch64")]
 pub mod heap;
 #[cfg(target_arch = "aarch64")]
 mod lane;
+#[cfg_attr(not(target_arch = "aarch64"), allow(dead_code))]
+mod locale;
 #[cfg(target_arch = "aarch64")]
 pub mod mappings;
 #[cfg(target_arch = "aarch64")]
 mod memory;
+#[cfg(target_arch = "aarch64")]
+mod output;
 #[cfg(target_arch = "aarch64")]
 mod parts;
 #[cfg(target_arch = "aarch64")]
@@ -41,6 +51,8 @@ mod threads;
 
 #[cfg(target_arch = "aarch64")]
 pub use callback::{Callback, callback_begin, callback_end, callback_run};
+#[cfg(target_arch = "aarch64")]
+pub use output::flush;
 #[cfg(target_arch = "aarch64")]
 pub use parts::Part;
 
@@ -56,7 +68,10 @@ pub fn main() -> ExitCode {
             return costs::run(&args);
         }
         memory::map(&args)?;
+        environment::share();
+        locale::set(args.require("locale")?);
         crate::fault::report_faults();
+        output::take_over()?;
         control::serve()
     });
     match result {

@@ -63,12 +63,19 @@ impl<'a> Plan<'a> {
             })
     }
 
-    /// Whether the library is given FILEs, or descriptors.
+    /// Whether the library is given FILEs.
     fn has_streams(&self) -> bool {
-        let is_stream =
-            |crossing: &Crossing| matches!(crossing, Crossing::Stream(_) | Crossing::Descriptor);
+        let is_stream = |crossing: &Crossing| matches!(crossing, Crossing::Stream(_));
         self.wrapped()
             .any(|function| function.rule.parameters.iter().any(is_stream))
+    }
+
+    /// Whether it is lent descriptors.
+    fn lends_descriptors(&self) -> bool {
+        let is_lent =
+            |crossing: &Crossing| matches!(crossing, Crossing::Descriptor { is_lent: true });
+        self.wrapped()
+            .any(|function| function.rule.parameters.iter().any(is_lent))
     }
 
     /// The functions that are not, and why.

@@ -17,7 +17,10 @@ pub enum Pass {
     /// To memory that is copied.
     Data(Data),
     /// A file descriptor, of which the library gets a duplicate.
-    Descriptor,
+    Descriptor {
+        /// It is closed when the function returns; else it is the library's to close.
+        is_lent: bool,
+    },
     /// Of a field: text that the library sets and the program reads.
     Text,
     /// Of a field that is a function of the program's: the host's library does without.
@@ -61,7 +64,8 @@ impl TryFrom<String> for Pass {
             "value" => Ok(Self::Value),
             "shared" => Ok(Self::Shared),
             "string" => Ok(Self::String),
-            "descriptor" => Ok(Self::Descriptor),
+            "descriptor" => Ok(Self::Descriptor { is_lent: false }),
+            "lent descriptor" => Ok(Self::Descriptor { is_lent: true }),
             "text" => Ok(Self::Text),
             "null" => Ok(Self::Null),
             "argument" => Ok(Self::Argument),

@@ -33,15 +33,17 @@ impl Decider<'_> {
             let is_descriptor =
                 value.kind.integer_size() == Some(4) && names::is_descriptor(&parameter.name);
             if value.kind.integer_size() == Some(4)
-                && noted == Some(Pass::Descriptor)
+                && let Some(Pass::Descriptor { is_lent }) = noted
                 && !whose.lenient
             {
-                return Ok(Crossing::Descriptor);
+                return Ok(Crossing::Descriptor { is_lent });
             }
             if is_descriptor && noted.is_none() && !whose.lenient {
                 return Err(format!(
                     "by its name it is a file descriptor, which means nothing in another \
-                     process; {}, then the library gets a duplicate, or \"value\" if it is none",
+                     process; {}, then the library gets a duplicate that it has to close, or \
+                     \"lent descriptor\" if it only uses it until it returns, or \"value\" if \
+                     it is none",
                     line("\"descriptor\"")
                 ));
             }
@@ -121,7 +123,7 @@ impl Decider<'_> {
         Ok(match pass {
             Pass::Value => Crossing::Value,
             Pass::Shared => Crossing::Shared,
-            Pass::Descriptor => return Err("a pointer is no file descriptor".into()),
+            Pass::Descriptor { .. } => return Err("a pointer is no file descriptor".into()),
             Pass::Text => return Err("only a field of a struct can be \"text\"".into()),
             Pass::Null => {
                 return Err("only a function pointer in a struct can be \"null\"".into());

@@ -12,6 +12,9 @@ pub fn source(plan: &Plan, fingerprint: u64) -> String {
     // The runtime's header before any function: it gives a register a name.
     text += "#include \"iotdec_guest.h\"\n#include \"headers.h\"\n#include \"messages.h\"\n\
              #include <stdarg.h>\n#include <string.h>\n";
+    if plan.lends_descriptors() {
+        text += LENT;
+    }
     if plan.has_streams() {
         text += "#include \"iotdec_streams.h\"\n";
     }
@@ -45,6 +48,19 @@ pub fn source(plan: &Plan, fingerprint: u64) -> String {
     );
     text
 }
+
+/// Ends what was lent for a call, which is not to be seen in `errno`.
+const LENT: &str = "#include <errno.h>\n
+extern int iotdec_close(int) __asm__(\"close\");
+static void iotdec_end_loan(uint32_t descriptor)
+{
+    int error = errno;
+
+    if ((int)descriptor >= 0)
+        iotdec_close((int)descriptor);
+    errno = error;
+}
+";
 
 /// A parameter out of a message.
 fn argument(name: &str, value: &Value) -> String {
@@ -85,6 +101,7 @@ fn call(function: &Wrapped, text: &mut String) {
         rule,
     } = *function;
     let mut given = arguments(signature);
+    let mut after = String::new();
     for (given, (parameter, crossing)) in given
         .iter_mut()
         .zip(signature.parameters.iter().zip(&rule.parameters))
@@ -92,7 +109,9 @@ fn call(function: &Wrapped, text: &mut String) {
         let name = member(&parameter.name);
         match crossing {
             Crossing::Stream(_) => *given = format!("iotdec_stream(iotdec_m->{name})"),
-            Crossing::Descriptor => *given = format!("iotdec_descriptor((int)iotdec_m->{name})"),
+            Crossing::Descriptor { is_lent: true } => {
+                let _ = writeln!(after, "    iotdec_end_loan(iotdec_m->{name});");
+            }
             _ => {}
         }
     }
@@ -110,7 +129,7 @@ fn call(function: &Wrapped, text: &mut String) {
             );
             let words = variable(REGISTERS - 1, REGISTERS);
             open(name, text);
-            let _ = writeln!(text, "    v_{name}(iotdec_m, {words});\n}}");
+            let _ = writeln!(text, "    v_{name}(iotdec_m, {words});\n{after}}}");
             return;
         }
         Some(_) => {
@@ -126,6 +145,7 @@ fn call(function: &Wrapped, text: &mut String) {
     if signature.parameters.is_empty() && !returns(signature) {
         *text += "    (void)iotdec_m;\n";
     }
+    *text += &after;
     *text += "}\n";
 }
 

@@ -191,8 +191,9 @@ impl Call<'_> {
         let field = format!("iotdec_m->{}", member(name));
         match crossing {
             Crossing::Nothing => String::new(),
-            Crossing::Number | Crossing::Record | Crossing::Value | Crossing::Descriptor => {
-                pack(name, &parameter.value)
+            Crossing::Number | Crossing::Record | Crossing::Value => pack(name, &parameter.value),
+            Crossing::Descriptor { .. } => {
+                format!("    {field} = (uint32_t)iotdec_give_descriptor(&iotdec_c, {name});\n")
             }
             Crossing::Handle => {
                 format!("    {field} = iotdec_handle(&iotdec_c, (const void *){name});\n")
