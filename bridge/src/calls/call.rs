@@ -24,7 +24,9 @@ pub struct Call {
     failed: u64,
     /// `errno` when it began, which is what the library shall see.
     errno: i32,
-    spare: [u64; 2],
+    /// Bytes of the message.
+    size: u64,
+    spare: u64,
 }
 
 const _: () = assert!(size_of::<Call>() == 64);
@@ -72,7 +74,8 @@ impl Call {
                 frame,
                 failed: 0,
                 errno,
-                spare: [0; 2],
+                size: size as u64,
+                spare: 0,
             });
             std::ptr::write_bytes(message as *mut u8, 0, size);
         }
@@ -103,7 +106,8 @@ impl Call {
             frame,
             failed: u64::from(lane.is_null()),
             errno: 0,
-            spare: [0; 2],
+            size: 0,
+            spare: 0,
         }
     }
 
@@ -224,7 +228,8 @@ impl Call {
                 errno: (*call).errno,
                 ..mail
             };
-            let Some(failure) = lane::run((*call).lane, (*call).frame, mail) else {
+            let size = (*call).size as usize;
+            let Some(failure) = lane::run((*call).lane, (*call).frame, mail, size) else {
                 if let Some(variables) = variables {
                     variables.pull(&mut *call);
                 }

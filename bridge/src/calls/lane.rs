@@ -4,19 +4,21 @@
 //! longjmp never ends the calls it left. What is alive is seen by addresses: the stack
 //! grows down, so a call that begins has a lower address than all that still run.
 //! Functions that generated code is called from have nothing to drop meanwhile.
+//!
+//! `threads` gives each thread its lane, `serve` waits for a call's answer on it and serves
+//! the callbacks that come instead.
 
-use super::call::Call;
-use super::ending::close_with_thread;
+mod serve;
+mod threads;
+
+pub(crate) use serve::run;
+pub(crate) use threads::{lane_for, serving};
+
 use super::error::{Kind, Record};
-use super::output;
-use super::process::SETTINGS;
-use super::worker::{Worker, is_forked};
-use super::wrapper::{Serve, State, Wrapper};
+use super::worker::Worker;
 use iotdec_wire::exchange::Range;
-use iotdec_wire::lane::{End, Kind as MailKind, Lane, Mail, Request};
+use iotdec_wire::lane::{End, Lane, Mail, SMALL_WORDS};
 use nix::libc;
-use std::cell::Cell;
-use std::ffi::c_void;
 use std::ptr::null_mut;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -26,8 +28,6 @@ use std::time::{Duration, Instant};
 pub(crate) const MAX_DEPTH: usize = 64;
 /// A sleep ends at least this often, which nothing depends on.
 const NAP: Duration = Duration::from_secs(30);
-/// How long a guest's thread may take to see that ours has ended.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
 /// Not read from the environment yet.
 const UNKNOWN: u32 = u32::MAX;
 
@@ -77,104 +77,6 @@ pub(crate) struct HostLane {
     retired_before: *mut Self,
     /// The last callback that was found to be allowed.
     allowed: (u64, u32, u32),
-}
-
-/// The lanes of a thread, by setting, and those of workers that ended while it used them.
-struct Lanes {
-    current: [Cell<*mut HostLane>; SETTINGS],
-    /// The last one, which knows the one before.
-    retired: Cell<*mut HostLane>,
-}
-
-// Without a destructor, so that it is there for whatever runs at the end of the thread or
-// of the program.
-thread_local! {
-    static LANES: Lanes = const {
-        Lanes {
-            current: [const { Cell::new(null_mut()) }; SETTINGS],
-            retired: Cell::new(null_mut()),
-        }
-    };
-}
-const _: () = assert!(!std::mem::needs_drop::<Lanes>());
-
-/// Closes the calling thread's lanes, in none of which a call runs.
-fn close_all() {
-    LANES.with(|lanes| {
-        for place in lanes.current.iter().chain([&lanes.retired]) {
-            let mut lane = place.replace(null_mut());
-            while !lane.is_null() {
-                // SAFETY: made by `Box`; the thread, whose it is, is ending.
-                let closing = unsafe { Box::from_raw(lane) };
-                lane = closing.retired_before;
-                closing.close();
-            }
-        }
-    });
-}
-
-/// The calling thread's lane for a wrapper, which is loaded in its worker.
-#[inline]
-pub(crate) fn lane_for(wrapper: &Wrapper) -> Result<*mut HostLane, Box<Record>> {
-    if let Some(state) = wrapper.known() {
-        let lane = LANES.with(|lanes| lanes.current[state.setting.index].get());
-        // SAFETY: null, or this thread's lane.
-        if let Some(lane) = unsafe { lane.as_ref() }
-            && state.generation.load(Ordering::Acquire) == lane.worker.generation
-            && !lane.worker.is_over()
-            && !is_forked()
-        {
-            return Ok(lane as *const _ as *mut _);
-        }
-    }
-    find_lane(wrapper)
-}
-
-#[cold]
-fn find_lane(wrapper: &Wrapper) -> Result<*mut HostLane, Box<Record>> {
-    if is_forked() {
-        let text = "calls of foreign libraries do not go on in the child of a fork; \
-                    it must exec a program first";
-        return Err(Record::new(Kind::Forked, text));
-    }
-    let state = wrapper.state()?;
-    let worker = state
-        .setting
-        .worker()
-        .map_err(|text| Record::new(Kind::NotStarted, &format!("{}: {text}", state.name)))?;
-    state.load(&worker)?;
-    let index = state.setting.index;
-    let lane = LANES.with(|lanes| lanes.current[index].get());
-    // SAFETY: null, or this thread's lane.
-    if let Some(known) = unsafe { lane.as_ref() }
-        && known.worker.generation == worker.generation
-    {
-        return Ok(lane);
-    }
-    let full = || {
-        let text = "more threads call foreign libraries than there are lanes for";
-        Record::new(Kind::NoMemory, text).of(worker.generation)
-    };
-    let number = worker.take_lane().ok_or_else(full)?;
-    worker.ask_number(Request::Open, 0, number as u64, 0)?;
-    let new = Box::into_raw(Box::new(HostLane::new(worker, number, 0)));
-    LANES.with(|lanes| {
-        let former = lanes.current[index].replace(new);
-        // Its calls, if any run, find out by themselves.
-        // SAFETY: null, or this thread's lane, which nobody borrows now.
-        if let Some(former) = unsafe { former.as_mut() } {
-            former.retired_before = lanes.retired.replace(former);
-        }
-    });
-    close_with_thread(close_all);
-    Ok(new)
-}
-
-/// What a wait ended with.
-enum Answer {
-    Returned,
-    Failed(Box<Record>),
-    Closed,
 }
 
 impl HostLane {
@@ -258,10 +160,41 @@ impl HostLane {
         }
     }
 
+    /// Posts to the guest.
     #[inline]
     pub(super) fn post(&mut self, mail: &Mail) {
         let lane = self.shared;
         self.end.post(&lane.to_guest, &lane.guest_bell.0, mail);
+    }
+
+    /// The same with the words of a small message that is at an address; none if it is not small.
+    ///
+    /// # Safety
+    /// So many words are mapped there.
+    #[inline]
+    unsafe fn post_small(&mut self, mail: &Mail, message: u64, words: usize) {
+        let mut small = [0; SMALL_WORDS];
+        let words = words.min(SMALL_WORDS);
+        for (index, word) in small[..words].iter_mut().enumerate() {
+            // SAFETY: the caller's promise. Volatile, for the guest could write there too.
+            *word = unsafe { (message as *const u64).add(index).read_volatile() };
+        }
+        let lane = self.shared;
+        let bell = &lane.guest_bell.0;
+        self.end
+            .post_small(&lane.to_guest, bell, mail, &small[..words]);
+    }
+
+    /// Writes the words of the guest's last small message to an address.
+    ///
+    /// # Safety
+    /// So many words are mapped there, which nobody has a reference to.
+    #[inline]
+    unsafe fn take_small(&self, message: u64, words: usize) {
+        for (index, word) in self.shared.to_host.small(words).enumerate() {
+            // SAFETY: the caller's promise.
+            unsafe { (message as *mut u64).add(index).write_volatile(word) };
+        }
     }
 
     #[inline]
@@ -302,227 +235,4 @@ impl HostLane {
         // SAFETY: this thread's, which runs.
         unsafe { *self.errno = value }
     }
-
-    /// The native thread of one of the library's.
-    pub(crate) fn serve_adopted(worker: Arc<Worker>, number: usize) {
-        let index = worker.setting_index();
-        let lane = Box::into_raw(Box::new(Self::new(worker, number, 1)));
-        LANES.with(|lanes| lanes.current[index].set(lane));
-        close_with_thread(close_all);
-        // SAFETY: this thread's lane.
-        let answer = unsafe { answer(lane, 0) };
-        if let Answer::Closed = answer {
-            // SAFETY: as above; it is not to be closed again.
-            unsafe {
-                LANES.with(|lanes| lanes.current[index].set(null_mut()));
-                let lane = Box::from_raw(lane);
-                lane.worker.release_lane(lane.number);
-            }
-        }
-    }
-
-    /// Ends the guest's thread of a thread that ends.
-    fn close(mut self) {
-        if self.base != 0 || self.worker.is_over() || is_forked() {
-            return;
-        }
-        self.post(&Mail {
-            kind: MailKind::Close.code(),
-            ..Mail::default()
-        });
-        let lane = self.shared;
-        let start = Instant::now();
-        let nap = || CLOSE_PATIENCE.checked_sub(start.elapsed());
-        let worker = &self.worker;
-        let answer = self
-            .end
-            .wait(&lane.to_host, &lane.host_bell.0, || worker.is_over(), nap);
-        if answer.is_some_and(|mail| mail.kind == MailKind::Return.code()) {
-            self.worker.release_lane(self.number);
-        }
-    }
-}
-
-/// Runs a call that has begun, and serves its callbacks. `None` if it returned.
-///
-/// # Safety
-/// `lane` is the calling thread's, and `frame` that of a call that has begun on it.
-#[inline]
-pub(crate) unsafe fn run(lane: *mut HostLane, frame: usize, mail: Mail) -> Option<Box<Record>> {
-    // Short borrows only: native functions that are called back use the lane too.
-    // SAFETY: the caller's promise.
-    unsafe {
-        (*lane).end(frame + 1);
-        let top = (*lane).top;
-        let Some(own) = (*lane).frame(frame) else {
-            return Some(Record::new(Kind::Misbehaved, "a call that has not begun"));
-        };
-        own.served = top;
-        let mail = Mail {
-            level: (*lane).level(frame),
-            ..mail
-        };
-        (*lane).post(&mail);
-        match answer(lane, frame + 1) {
-            Answer::Returned => {
-                (*lane).top = top;
-                (*lane).frame(frame).and_then(|frame| frame.failure.take())
-            }
-            Answer::Failed(record) => Some(record),
-            Answer::Closed => None,
-        }
-    }
-}
-
-impl HostLane {
-    #[inline]
-    fn frame(&mut self, index: usize) -> Option<&mut Frame> {
-        self.frames.get_mut(index)
-    }
-}
-
-/// Serves callbacks until the call of the innermost of so many frames has its answer.
-///
-/// # Safety
-/// As for [`run`].
-#[inline]
-unsafe fn answer(lane: *mut HostLane, frames: usize) -> Answer {
-    loop {
-        // SAFETY: the caller's promise.
-        let mail = unsafe { (*lane).wait() };
-        let Some(mail) = mail else {
-            // SAFETY: as above.
-            return Answer::Failed(unsafe { (*lane).loss() });
-        };
-        match MailKind::from_code(mail.kind) {
-            Some(MailKind::Return) if frames > 0 => {
-                // SAFETY: as above.
-                unsafe { (*lane).set_errno(mail.errno) };
-                return Answer::Returned;
-            }
-            Some(MailKind::Callback) => {
-                let serve = match mail.part {
-                    output::PART => output::serve,
-                    _ => serve,
-                };
-                // SAFETY: as above.
-                if let Err(text) = unsafe { serve(lane, frames, &mail) } {
-                    // SAFETY: as above.
-                    return Answer::Failed(unsafe { (*lane).misbehaved(text) });
-                }
-            }
-            Some(MailKind::Close) if frames == 0 => return Answer::Closed,
-            _ => {
-                // SAFETY: as above.
-                return Answer::Failed(unsafe { (*lane).misbehaved("it posts nonsense") });
-            }
-        }
-    }
-}
-
-impl HostLane {
-    #[cold]
-    fn loss(&self) -> Box<Record> {
-        self.worker.loss()
-    }
-
-    #[cold]
-    fn misbehaved(&self, text: &str) -> Box<Record> {
-        let text = format!("the library's process was ended: {text}");
-        self.worker.condemn(Kind::Misbehaved, &text);
-        self.loss()
-    }
-
-    /// The function that serves a callback, if it may be called with this.
-    #[inline]
-    fn check(&mut self, mail: &Mail) -> Result<(Serve, &'static State), &'static str> {
-        let state = self
-            .worker
-            .part(mail.part)
-            .ok_or("it calls back for no wrapper")?;
-        let serve = state
-            .serve(mail.index)
-            .ok_or("it calls back with no signature")?;
-        if !self.worker.can_be_message(mail.message) {
-            return Err("it calls back with a message that is not shared");
-        }
-        let key = (mail.target, mail.part, mail.index);
-        if self.allowed != key {
-            if !self.worker.known_functions().is_given(key) {
-                return Err("it calls back a function that it was not given with this signature");
-            }
-            self.allowed = key;
-        }
-        Ok((serve, state))
-    }
-}
-
-/// Serves one callback.
-///
-/// # Safety
-/// As for [`run`].
-#[inline]
-unsafe fn serve(lane: *mut HostLane, frames: usize, mail: &Mail) -> Result<(), &'static str> {
-    // SAFETY: the caller's promise. The native function was given by the program with this
-    // signature, and the message is memory that both sides have.
-    unsafe {
-        let (serve, state) = (*lane).check(mail)?;
-        let variables = state.variables.as_ref();
-        let top = match frames.checked_sub(1) {
-            Some(index) => (*lane).frame(index).map_or(0, |frame| frame.served),
-            None => (*lane).stack.start,
-        };
-        // What the last callback left is no longer needed.
-        (*lane).top = top;
-        (*lane).set_errno(mail.errno);
-        if let Some(variables) = variables {
-            variables.pull(&mut Call::within(lane, Some(state)));
-        }
-        // From here until it is back nothing of ours needs to be dropped: it may longjmp.
-        serve(mail.message as *mut c_void, mail.target as *mut c_void);
-        (*lane).end(frames);
-        if let Some(variables) = variables.filter(|_| !(*lane).worker.is_over()) {
-            variables.push(&mut Call::within(lane, Some(state)));
-        }
-        let mail = Mail {
-            kind: MailKind::Return.code(),
-            level: (*lane).level(frames),
-            errno: (*lane).get_errno(),
-            ..Mail::default()
-        };
-        if (*lane).worker.is_over() {
-            return Ok(());
-        }
-        (*lane).post(&mail);
-    }
-    Ok(())
-}
-
-impl Worker {
-    /// A lane for a thread.
-    pub(crate) fn take_lane(&self) -> Option<usize> {
-        let number = self.exchange.take_lane()?;
-        self.lanes
-            .lock()
-            .expect("nothing panics with it")
-            .push(number);
-        Some(number)
-    }
-
-    /// Gives one back that the worker does not use any more.
-    pub(crate) fn release_lane(&self, number: usize) {
-        let mut lanes = self.lanes.lock().expect("nothing panics with it");
-        if let Some(index) = lanes.iter().position(|lane| *lane == number) {
-            lanes.swap_remove(index);
-            self.exchange.give_lane(number);
-        }
-    }
-}
-
-/// The calling thread's lane that serves a callback of this wrapper.
-pub(crate) fn serving(wrapper: &Wrapper) -> *mut HostLane {
-    let Some(state) = wrapper.known() else {
-        return null_mut();
-    };
-    LANES.with(|lanes| lanes.current[state.setting.index].get())
 }

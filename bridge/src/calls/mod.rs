@@ -2,8 +2,8 @@
 //!
 //! 1. Generated code begins a [`call`] of a [`wrapper`]. That finds the `worker`, started
 //!    by `process` if there is none, and the calling thread's `lane`.
-//! 2. The message lies in the `exchange`; the lane takes its address to the guest, serves
-//!    the callbacks that come instead of an answer, and the answer.
+//! 2. The message lies in the `exchange`; the lane takes its address to the guest, or all of
+//!    it if it is small, serves the callbacks that come instead of an answer, and the answer.
 //! 3. `functions` keeps function pointers callable on both sides at one address,
 //!    [`pointers`] copies data that is not shared and looks at pointers that come back.
 //!    [`variables`] keeps exported variables the same on both sides.

@@ -14,7 +14,7 @@ use core::ptr::NonNull;
 /// First word of an exchange: "iotxchng".
 pub const MAGIC: u64 = u64::from_le_bytes(*b"iotxchng");
 /// Counted up whenever [`lane`](crate::lane) or this module changes.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Lanes of an exchange, control lanes included.
 pub const LANES: usize = 256;

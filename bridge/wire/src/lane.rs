@@ -5,8 +5,8 @@
 //! from within the callback, and so on in strict alternation. So each direction needs
 //! no queue, only a [`Post`] whose number counts up, and a [`Doorbell`].
 //!
-//! Arguments and results are not here but in messages, structs that generated code of both
-//! sides lays out alike; a post carries the address of one.
+//! Arguments and results are in messages, structs that generated code of both sides lays out
+//! alike. A post carries a message that is small, and the address of another.
 //!
 //! **Levels.** The guest's serving loops nest as callbacks do: loop 0 is the thread's
 //! own, loop n waits for the end of the n-th callback within one another. A post to the
@@ -14,12 +14,16 @@
 //! callbacks in between by longjmp or an exception, and the guest abandons its frames
 //! up to that loop.
 
+mod patience;
+mod post;
+
+pub use post::{Post, SMALL_WORDS, small_words};
+
 use crate::codes::wire_enum;
 use crate::doorbell::Doorbell;
 use crate::ring::Line;
-use crate::sync::release_fence;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use core::time::Duration;
+use patience::{Patience, relax};
 
 wire_enum! {
     /// What a post is about.
@@ -113,67 +117,12 @@ pub struct Mail {
     pub index: u32,
     /// The C library's `errno` of the thread that posts; equal numbers on both architectures.
     pub errno: i32,
+    /// Words of a message that lies in the post; said by who posts with [`End::post_small`].
+    pub words: u32,
     /// An address or number, as the kind says.
     pub target: u64,
-    /// The message's address.
+    /// The message's address, if it does not lie in the post.
     pub message: u64,
-}
-
-/// One direction of a lane, on a cache line of its own. All-zero is its initial state.
-#[repr(C, align(64))]
-#[derive(Debug, Default)]
-pub struct Post {
-    number: AtomicU32,
-    kind: AtomicU32,
-    level: AtomicU32,
-    part: AtomicU32,
-    index: AtomicU32,
-    errno: AtomicU32,
-    target: AtomicU64,
-    message: AtomicU64,
-}
-
-impl Post {
-    /// Publishes the post of that number.
-    #[inline]
-    pub fn publish(&self, number: u32, mail: &Mail) {
-        self.kind.store(mail.kind, Ordering::Relaxed);
-        self.level.store(mail.level, Ordering::Relaxed);
-        self.part.store(mail.part, Ordering::Relaxed);
-        self.index.store(mail.index, Ordering::Relaxed);
-        self.errno.store(mail.errno as u32, Ordering::Relaxed);
-        self.target.store(mail.target, Ordering::Relaxed);
-        self.message.store(mail.message, Ordering::Relaxed);
-        release_fence();
-        self.number.store(number, Ordering::Relaxed);
-    }
-
-    /// Whether the post of that number is there.
-    #[inline]
-    pub fn has(&self, number: u32) -> bool {
-        // Ordered by the fence in `read`: a fence for each look would be a slow
-        // instruction under emulation.
-        self.number.load(Ordering::Relaxed) == number
-    }
-
-    /// Reads a post that is there. Each field once; none is to be trusted.
-    #[inline]
-    pub fn read(&self) -> Mail {
-        fence(Ordering::Acquire);
-        Mail {
-            kind: self.kind.load(Ordering::Relaxed),
-            level: self.level.load(Ordering::Relaxed),
-            part: self.part.load(Ordering::Relaxed),
-            index: self.index.load(Ordering::Relaxed),
-            errno: self.errno.load(Ordering::Relaxed) as i32,
-            target: self.target.load(Ordering::Relaxed),
-            message: self.message.load(Ordering::Relaxed),
-        }
-    }
-
-    fn reset(&self) {
-        self.publish(0, &Mail::default());
-    }
 }
 
 /// A lane's shared part. All-zero is its initial state.
@@ -210,8 +159,14 @@ impl End {
     /// Publishes the next post, and wakes who waits for it.
     #[inline]
     pub fn post(&mut self, post: &Post, bell: &Doorbell, mail: &Mail) {
+        self.post_small(post, bell, mail, &[]);
+    }
+
+    /// The same with a small message, as of [`Post::publish`].
+    #[inline]
+    pub fn post_small(&mut self, post: &Post, bell: &Doorbell, mail: &Mail, small: &[u64]) {
         self.sent = self.sent.wrapping_add(1);
-        post.publish(self.sent, mail);
+        post.publish(self.sent, mail, small);
         bell.ring();
     }
 
@@ -270,69 +225,10 @@ fn sleep_until(
     }
 }
 
-/// Between two looks. Under emulation nothing: a hint would leave the translated code.
-#[inline]
-fn relax() {
-    #[cfg(not(target_arch = "aarch64"))]
-    core::hint::spin_loop();
-}
-
-/// How long a side spins before it sleeps.
-///
-/// A sleep and the wake-up that ends it cost 5 to 60 µs, mostly of the peer's time, so
-/// spinning that long at most doubles the cost of any wait. If spinning does not pay,
-/// because the peer is slow or the machine has more threads than cores, it gets shorter;
-/// every now and then a long one finds out whether that has changed.
-#[derive(Debug)]
-struct Patience {
-    spins: u32,
-    misses: u32,
-}
-
-impl Patience {
-    /// About 50 µs: looks with a pause in between on the host, without in the guest.
-    const LONG: u32 = if cfg!(target_arch = "aarch64") {
-        16384
-    } else {
-        Self::TIGHT + 1024
-    };
-    /// Looks before the first pause: a pause takes as long as half a call.
-    const TIGHT: u32 = 512;
-    const SHORT: u32 = Self::TIGHT / 2;
-    /// Of so many misses one had a long spin.
-    const PROBE: u32 = 8;
-
-    #[inline]
-    fn hit(&mut self) {
-        if self.spins != Self::LONG {
-            self.spins = Self::LONG.min(self.spins * 2);
-        }
-    }
-
-    fn miss(&mut self) {
-        self.misses = self.misses.wrapping_add(1);
-        self.spins = if self.misses.is_multiple_of(Self::PROBE) {
-            Self::LONG
-        } else {
-            Self::SHORT.max(self.spins / 4)
-        };
-    }
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self {
-            spins: Self::LONG,
-            misses: 0,
-        }
-    }
-}
-
 const _: () = {
     use core::mem::{offset_of, size_of};
-    assert!(size_of::<Post>() == 64);
-    assert!(offset_of!(Post, target) == 24);
-    assert!(size_of::<Lane>() == 256);
+    assert!(offset_of!(Lane, guest_bell) == 128);
+    assert!(size_of::<Lane>() == 512);
     assert!(size_of::<Loaded>() == 24);
 };
 
@@ -384,6 +280,36 @@ mod tests {
     }
 
     #[test]
+    fn small_messages_lie_in_the_post() {
+        let lane = Lane::default();
+        let (mut here, mut there) = (End::default(), End::default());
+        let words: [u64; SMALL_WORDS] = core::array::from_fn(|index| index as u64 + 7);
+        for count in 0..=SMALL_WORDS {
+            let mail = Mail {
+                kind: Kind::Return.code(),
+                message: 5,
+                ..Mail::default()
+            };
+            let bell = &lane.guest_bell.0;
+            here.post_small(&lane.to_guest, bell, &mail, &words[..count]);
+            let mail = there.wait(&lane.to_guest, bell, || false, || None);
+            let mail = mail.expect("it is there");
+            assert_eq!(mail.kind, Kind::Return.code());
+            assert_eq!(mail.words as usize, count);
+            assert_eq!(mail.message, if count == 0 { 5 } else { 0 });
+            assert!(
+                lane.to_guest
+                    .small(count)
+                    .eq(words[..count].iter().copied())
+            );
+        }
+        assert_eq!(small_words(0), 0);
+        assert_eq!(small_words(9), 2);
+        assert_eq!(small_words(SMALL_WORDS * 8), SMALL_WORDS);
+        assert_eq!(small_words(SMALL_WORDS * 8 + 1), 0);
+    }
+
+    #[test]
     fn a_wait_ends_when_it_is_over_or_nobody_wants_to_wait() {
         let lane = Lane::default();
         let mut end = End::default();
@@ -396,7 +322,7 @@ mod tests {
             end.wait(&lane.to_host, &lane.host_bell.0, || false, || None),
             None
         );
-        lane.to_host.publish(1, &Mail::default());
+        lane.to_host.publish(1, &Mail::default(), &[]);
         assert!(
             end.wait(&lane.to_host, &lane.host_bell.0, || false, nap)
                 .is_some()

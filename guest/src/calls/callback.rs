@@ -4,7 +4,8 @@ use super::lane::{self, GuestLane, Outcome};
 use super::parts::{self, Part};
 use super::{control, die};
 use iotdec_wire::exchange::MAX_MESSAGE;
-use iotdec_wire::lane::{Kind, Mail};
+use iotdec_wire::lane::{Kind, Mail, small_words};
+use iotdec_wire::output::PART;
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
@@ -16,6 +17,8 @@ pub struct Callback {
     message: u64,
     mark: u64,
     errno: i32,
+    /// Words of the message, if it is small.
+    words: u32,
     spare: [u64; 4],
 }
 
@@ -47,6 +50,7 @@ pub unsafe fn callback_begin(callback: *mut Callback, size: usize) -> *mut c_voi
             message,
             mark,
             errno,
+            words: small_words(size) as u32,
             spare: [0; 4],
         });
     }
@@ -86,11 +90,22 @@ pub unsafe fn run_as(callback: *mut Callback, part: u32, index: u32, target: *mu
             errno: (*callback).errno,
             target: target as u64,
             message: (*callback).message,
+            ..Mail::default()
         };
-        (*lane).post(&mail);
+        let message = (*callback).message as *mut u64;
+        // What is printed is behind its address.
+        let words = if part == PART { 0 } else { (*callback).words };
+        // The message stack, as far as its message goes, is this thread's own: the host looks
+        // there only for what is not small.
+        let small = std::slice::from_raw_parts(message, words as usize);
+        (*lane).post_small(&mail, small);
         // Abandoned by `unwind`, if the program does not come back: nothing here is dropped.
-        if lane::serve(lane, level) == Outcome::Closed {
-            die("a loop that waits for a callback was closed");
+        match lane::serve(lane, level) {
+            Outcome::Returned(answered) if answered == words => {
+                (*lane).take_small(words as usize, message);
+            }
+            Outcome::Returned(_) => die("a callback's answer is none to its message"),
+            Outcome::Closed => die("a loop that waits for a callback was closed"),
         }
     }
 }

@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 /// Runs the command `--costs FUNCTION --library PATH --guest-part PATH`: the function of that
-/// number, which takes a message of zeros, is called. Prints nanoseconds, batch by batch.
+/// number, whose message is one word, is called. Prints nanoseconds, batch by batch.
 pub fn run(args: &Args) -> Result<(), String> {
     let index = args.number("costs")?.ok_or("--costs needs a number")?;
     let (number, _) = parts::load(args.require("library")?, args.require("guest-part")?)?;
@@ -31,12 +31,11 @@ pub fn run(args: &Args) -> Result<(), String> {
         kind: Kind::Call.code(),
         part: number,
         index,
-        message: message as u64,
         ..Mail::default()
     };
     let mut round_trip = |guest: fn(*mut GuestLane)| {
         for _ in 0..OPERATIONS {
-            host.post(&shared.to_guest, &shared.guest_bell.0, &call);
+            host.post_small(&shared.to_guest, &shared.guest_bell.0, &call, &[0]);
             guest(lane);
             let nap = || Some(Duration::from_secs(1));
             host.wait(&shared.to_host, &shared.host_bell.0, || false, nap);
@@ -63,10 +62,11 @@ fn answer(lane: *mut GuestLane) {
     // SAFETY: this thread's, which `run` borrows nowhere.
     let lane = unsafe { &mut *lane };
     lane.wait();
-    lane.post(&Mail {
+    let mail = Mail {
         kind: Kind::Return.code(),
         ..Mail::default()
-    });
+    };
+    lane.post_small(&mail, &[0]);
 }
 
 /// Serves the next post.

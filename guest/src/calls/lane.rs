@@ -5,9 +5,10 @@ use super::memory::shared;
 use super::parts::part;
 use super::switch::{Function, Record, enter, unwind};
 use iotdec_wire::exchange::Range;
-use iotdec_wire::lane::{End, Kind, Lane, Mail};
+use iotdec_wire::lane::{End, Kind, Lane, Mail, SMALL_WORDS};
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
+use std::mem::MaybeUninit;
 use std::ops::ControlFlow;
 use std::ptr::null_mut;
 use std::time::Duration;
@@ -45,11 +46,14 @@ pub fn current() -> *mut GuestLane {
     CURRENT.get()
 }
 
+/// A small message while it is here: aligned as all are.
+type Small = [u128; SMALL_WORDS.div_ceil(2)];
+
 /// What a loop ended with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The callback that it waited for is done.
-    Returned,
+    /// The callback that it waited for is done; so many words of its small message are to be read.
+    Returned(u32),
     /// The host's thread is gone.
     Closed,
 }
@@ -113,8 +117,27 @@ impl GuestLane {
     /// Posts to the host.
     #[inline]
     pub fn post(&mut self, mail: &Mail) {
+        self.post_small(mail, &[]);
+    }
+
+    /// The same with the words of a small message, if there are any.
+    #[inline]
+    pub fn post_small(&mut self, mail: &Mail, small: &[u64]) {
         let lane = self.shared;
-        self.end.post(&lane.to_host, &lane.host_bell.0, mail);
+        self.end
+            .post_small(&lane.to_host, &lane.host_bell.0, mail, small);
+    }
+
+    /// Writes the small message that the host's last post carries to an address.
+    ///
+    /// # Safety
+    /// So many words may be written there.
+    #[inline]
+    pub unsafe fn take_small(&self, words: usize, to: *mut u64) {
+        for (index, word) in self.shared.to_guest.small(words).enumerate() {
+            // SAFETY: the caller's promise.
+            unsafe { to.add(index).write(word) };
+        }
     }
 
     /// Waits for the host's next post.
@@ -203,14 +226,14 @@ pub unsafe fn serve_next(lane: *mut GuestLane, level: u32) -> ControlFlow<Outcom
             unwind((*lane).record(mail.level));
         }
     }
-    let (function, first, second) = match Kind::from_code(mail.kind) {
+    let (function, second) = match Kind::from_code(mail.kind) {
         Some(Kind::Call) => {
             let function = part(mail.part).and_then(|part| part.function(mail.index));
-            (function, mail.message, 0)
+            (function, 0)
         }
         Some(Kind::CallPointer) => {
             let serve = part(mail.part).and_then(|part| part.serve(mail.index));
-            (serve, mail.message, mail.target)
+            (serve, mail.target)
         }
         Some(Kind::Return) if level > 0 => {
             // SAFETY: as above.
@@ -218,7 +241,7 @@ pub unsafe fn serve_next(lane: *mut GuestLane, level: u32) -> ControlFlow<Outcom
                 (*lane).level = level - 1;
                 (*lane).set_errno(mail.errno);
             }
-            return ControlFlow::Break(Outcome::Returned);
+            return ControlFlow::Break(Outcome::Returned(mail.words));
         }
         Some(Kind::Close) if level == 0 => return ControlFlow::Break(Outcome::Closed),
         _ => die("the program's bridge speaks another protocol than its worker"),
@@ -226,15 +249,27 @@ pub unsafe fn serve_next(lane: *mut GuestLane, level: u32) -> ControlFlow<Outcom
     let Some(function) = function else {
         die("the two parts of a wrapper do not fit together");
     };
-    // SAFETY: as above; the function is generated code that takes this message.
+    // On our stack, so that whoever is called within the call does not write over it.
+    let mut room = MaybeUninit::<Small>::uninit();
+    let room = room.as_mut_ptr().cast::<u64>();
+    let words = mail.words as usize;
+    // SAFETY: as above; the function is generated code that takes this message. `room` has
+    // SMALL_WORDS words, and there are no more.
     unsafe {
+        let first = if words == 0 {
+            mail.message
+        } else {
+            (*lane).take_small(words, room);
+            room as u64
+        };
         let mark = (*lane).top;
         if let Some(errno) = run(lane, level, function, first, second, mail.errno) {
-            (*lane).post(&Mail {
+            let mail = Mail {
                 kind: Kind::Return.code(),
                 errno,
                 ..Mail::default()
-            });
+            };
+            (*lane).post_small(&mail, std::slice::from_raw_parts(room, words));
         } else {
             (*lane).level = level;
             (*lane).pop(mark);
