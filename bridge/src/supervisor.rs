@@ -15,6 +15,7 @@ use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::thread::JoinHandleExt;
 use std::process::{Child, ChildStderr, Command, ExitStatus};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -162,8 +163,11 @@ impl Drop for Supervisor {
     fn drop(&mut self) {
         self.kill();
         if let Some(thread) = self.thread.take() {
-            // `on_death` may drop the last reference to us, on that very thread.
-            if thread.thread().id() != std::thread::current().id() {
+            // `on_death` may drop the last reference to us, on that very thread. Not asked of
+            // std: another thread, which ends, may have nothing of std's any more.
+            // SAFETY: takes nothing, and fails never.
+            let own = unsafe { nix::libc::pthread_self() };
+            if thread.as_pthread_t() != own {
                 let _ = thread.join();
             }
         }
