@@ -16,6 +16,7 @@ use message::member;
 use crate::elf::Exports;
 use crate::model::{Header, Parameter, Signature, Type, Value};
 use crate::rules::{Crossing, Decision, Rule, Rules};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -97,6 +98,20 @@ impl<'a> Plan<'a> {
         let mut text = String::from("#pragma GCC system_header\n");
         for header in self.headers {
             let _ = writeln!(text, "#include \"{}\"", header.display());
+        }
+        // A field that is also a macro could not be named.
+        let records = self
+            .guest
+            .records
+            .values()
+            .filter_map(|it| it.layout.as_ref());
+        let fields = records.flat_map(|layout| &layout.fields);
+        let hidden: BTreeSet<_> = fields
+            .map(|field| &field.name)
+            .filter(|name| self.guest.macros.get(*name).is_some_and(|it| it.is_own))
+            .collect();
+        for name in hidden {
+            let _ = writeln!(text, "#undef {name}");
         }
         text
     }
