@@ -31,6 +31,7 @@ check "options" setup/check-options.sh
 others=(--workspace --exclude iotdec-accel)
 accelerator=(--release -p iotdec-accel)
 check "lint" setup/devenv setup/cargo clippy "${others[@]}" --all-targets -- -D warnings
+check "guest's lint" setup/cargo-guest clippy --release -p iotdec-worker -- -D warnings
 check "documentation" env RUSTDOCFLAGS="-D warnings" setup/devenv setup/cargo doc "${others[@]}" --no-deps
 # shellcheck disable=SC2016 # for the environment that is entered
 if setup/devenv sh -c '[ -n "$IOTDEC_ACCEL" ]'; then

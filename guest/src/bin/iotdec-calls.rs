@@ -75,20 +75,22 @@ mod exported {
 
     /// As in POSIX.
     #[unsafe(no_mangle)]
-    extern "C" fn munmap(address: *mut c_void, size: usize) -> c_int {
-        mappings::unmap(address, size)
+    unsafe extern "C" fn munmap(address: *mut c_void, size: usize) -> c_int {
+        // SAFETY: what POSIX asks of the caller.
+        unsafe { mappings::unmap(address, size) }
     }
 
     /// As in Linux, where variable arguments are passed as others are.
     #[unsafe(no_mangle)]
-    extern "C" fn mremap(
+    unsafe extern "C" fn mremap(
         address: *mut c_void,
         size: usize,
         new_size: usize,
         flags: c_int,
         new_address: *mut c_void,
     ) -> *mut c_void {
-        mappings::remap(address, size, new_size, flags, new_address)
+        // SAFETY: what Linux asks of the caller.
+        unsafe { mappings::remap(address, size, new_size, flags, new_address) }
     }
 
     /// As in Linux.

@@ -81,7 +81,10 @@ pub fn map(
 }
 
 /// `munmap`
-pub fn unmap(address: *mut c_void, size: usize) -> c_int {
+///
+/// # Safety
+/// As the system call's: nobody uses the memory any more.
+pub unsafe fn unmap(address: *mut c_void, size: usize) -> c_int {
     let size = pages(size);
     if !is_ours(address, size) {
         return system(libc::SYS_munmap, [address as usize, size, 0, 0, 0, 0]) as c_int;
@@ -95,7 +98,7 @@ pub fn unmap(address: *mut c_void, size: usize) -> c_int {
     let mut mapped = MAPPED.lock().expect("no panic is survived");
     if mapped.get(&(address as usize)) == Some(&size) {
         mapped.remove(&(address as usize));
-        // SAFETY: allocated by `map`, and not freed before.
+        // SAFETY: allocated by `map`, not freed before, and no longer used: the caller's promise.
         unsafe { PROCESS.free(address) };
     } else {
         discard(address, size);
@@ -104,7 +107,10 @@ pub fn unmap(address: *mut c_void, size: usize) -> c_int {
 }
 
 /// `mremap`
-pub fn remap(
+///
+/// # Safety
+/// As the system call's: nobody uses the memory at its old address any more.
+pub unsafe fn remap(
     address: *mut c_void,
     size: usize,
     new_size: usize,
@@ -135,7 +141,8 @@ pub fn remap(
     }
     // SAFETY: both are mapped, and the new one is nobody else's.
     unsafe { std::ptr::copy_nonoverlapping(address.cast::<u8>(), new.cast(), size.min(new_size)) };
-    unmap(address, size);
+    // SAFETY: the caller's promise.
+    unsafe { unmap(address, size) };
     new
 }
 
