@@ -53,6 +53,9 @@ int wide(long double x);
 int of_wide(struct wide *w);
 int sorts(void *base, size_t count, size_t size, compare by);
 int walks(int (*visit)(void *, int), void *context);
+int walks_some(int (*visit)(void *, int), void *context, size_t count);
+int walks_part(int (*visit)(void *, int), void *part, size_t count);
+int walks_data(int (*visit)(void *, int), void *data, size_t data_size);
 int (*returns(int (*handler)(int)))(int);
 int of_prints(prints p);
 int prints_text(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -130,6 +133,12 @@ fn types_decide() {
         parameters("walks")[..],
         [Crossing::Function(_), Crossing::Value]
     ));
+    // What could be either is not guessed.
+    for name in ["walks_some", "walks_part"] {
+        refused(&rules, name, "it may be the program's own data");
+        refused(&rules, name, "say in wrap.toml");
+    }
+    assert_eq!(data(&rules, "walks_data", 1), ("data_size", true, true));
     let handler = wrapped(&rules, "returns");
     assert_eq!(
         handler.parameters[0], handler.result,

@@ -20,6 +20,13 @@ pub fn counts_elements(name: &str) -> bool {
         .any(|word| name.starts_with(word) || name.ends_with(word))
 }
 
+/// Whether an amount is called after what it is the amount of: `data_size` after `data`.
+pub fn is_of(amount: &str, name: &str) -> bool {
+    amount
+        .to_ascii_lowercase()
+        .contains(&name.to_ascii_lowercase())
+}
+
 /// Whether a name says that an integer is a file descriptor.
 pub fn is_descriptor(name: &str) -> bool {
     matches!(name, "fd" | "fildes" | "filedes") || name.ends_with("_fd")

@@ -252,6 +252,16 @@ impl Decider<'_> {
             Type::Void => 1,
             kind => kind.integer_size().unwrap_or(0),
         };
+        if let Some(amount) = amount
+            && to.kind == Type::Void
+            && may_be_user_data(parameters, index)
+            && !names::is_of(&amount.name, &parameter.name)
+        {
+            return Err(format!(
+                "it may be the program's own data, or memory of which {} is the amount",
+                amount.name
+            ));
+        }
         match (&to.kind, amount) {
             (_, Some(amount)) if size == 1 || names::counts_elements(&amount.name) => {
                 let data = data(Some(amount.name.clone()));
@@ -302,6 +312,16 @@ fn is_amount_there(parameter: &Parameter) -> bool {
     let to = parameter.value.kind.pointee();
     let size = to.and_then(|to| to.kind.integer_size());
     size.is_some_and(|size| size >= 4) && names::is_amount(&parameter.name)
+}
+
+/// Whether a pointer to anything is called like data of the program's own, or stands where
+/// such data do.
+fn may_be_user_data(parameters: &[Parameter], index: usize) -> bool {
+    let Parameter { name, value, .. } = &parameters[index];
+    let is_const = value.kind.pointee().is_some_and(|to| to.is_const);
+    let former = index.checked_sub(1).map(|former| &parameters[former].value);
+    let follows_function = former.is_some_and(|it| it.kind.pointed_signature().is_some());
+    names::is_user_data(name) || (follows_function && !is_const)
 }
 
 /// A pointer to anything goes with the function pointer in front of it, or the only one
