@@ -31,6 +31,10 @@ pub struct Call {
 
 const _: () = assert!(size_of::<Call>() == 64);
 
+/// What lanes give is aligned to so many bits; what is taken of them, to at most so many.
+const ALIGNED: u32 = 4;
+const MOST_ALIGNED: u32 = 12;
+
 /// Where taken memory is if there is none: written by all, read by nobody who matters.
 #[repr(align(64))]
 struct Nowhere(std::cell::UnsafeCell<[u8; MAX_MESSAGE]>);
@@ -272,8 +276,11 @@ impl Call {
     pub(crate) fn take(&mut self, size: usize) -> *mut u8 {
         static NOWHERE: Nowhere = Nowhere(std::cell::UnsafeCell::new([0; MAX_MESSAGE]));
         if let Some(lane) = self.lane() {
-            if let Some(address) = lane.push(size) {
-                return address as *mut u8;
+            // A type's alignment divides its size, and so that of any number of them.
+            let alignment = 1 << size.trailing_zeros().clamp(ALIGNED, MOST_ALIGNED);
+            let room = size.saturating_add(alignment - (1 << ALIGNED));
+            if let Some(address) = lane.push(room) {
+                return address.next_multiple_of(alignment as u64) as *mut u8;
             }
             let text = "the data of one call is larger than there is shared memory for";
             self.fail(Record::new(Kind::NoMemory, text));
