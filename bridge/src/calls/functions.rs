@@ -77,10 +77,15 @@ struct HostStubs {
     all: HashSet<u64>,
 }
 
-/// Whether something can be no function's address: null and what stands for a choice, such
-/// as SIG_IGN, or (void *) -1.
+/// Whether something stands for a choice and not for a function: null, SIG_IGN, (void *) -1.
 fn is_no_address(value: u64) -> bool {
-    !(4096..1 << 47).contains(&value)
+    const PAGE: u64 = 4096;
+    value < PAGE || value >= PAGE.wrapping_neg()
+}
+
+/// Whether programs can have a function there.
+fn is_possible(address: u64) -> bool {
+    address < 1 << 47
 }
 
 /// Whether an address is in the program or a library of its.
@@ -120,7 +125,7 @@ impl HostLane {
         function: u64,
         signature: u32,
     ) -> Result<u64, Box<Record>> {
-        if is_no_address(function) {
+        if is_no_address(function) || !is_possible(function) {
             return Ok(function);
         }
         let part = state.part.load(Ordering::Acquire);
@@ -176,6 +181,10 @@ impl HostLane {
             if known.is_full() {
                 return Err(no_memory(Full::Pages));
             }
+        }
+        if !is_possible(function) {
+            let text = "the library returned a pointer to a function where none can be";
+            return Err(Record::new(Kind::BadPointer, text).at(function));
         }
         let entry = state
             .entry(signature)

@@ -16,6 +16,7 @@
 
 mod adopt;
 pub mod call;
+mod confine;
 mod ending;
 pub mod error;
 mod exchange;

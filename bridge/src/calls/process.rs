@@ -1,5 +1,6 @@
 //! Starting workers for calls.
 
+use super::confine::confine;
 use super::exchange::{HostExchange, Segment, release};
 use super::heap::program;
 use super::worker::{Control, Over, Worker};
@@ -29,6 +30,8 @@ const TRIES: u32 = 8;
 const OTHER_ADDRESSES: i32 = 75;
 /// How long emulated dynamic linking may take, besides the time that it gets no processor.
 const START_PATIENCE: Duration = Duration::from_secs(20);
+/// How long threads of a former worker may keep all lanes.
+const LANE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What decides whether two wrappers share a worker, and that worker.
 #[derive(Debug)]
@@ -115,26 +118,32 @@ impl Setting {
         if let Some(failure) = &running.failure {
             return Err(failure.clone());
         }
-        running.worker = None;
+        if let Some(former) = running.worker.take() {
+            // What it still writes would be over what the next one is told.
+            former.wait_for_end();
+        }
         match self.start() {
             Ok(worker) => Ok(running.worker.insert(worker).clone()),
-            Err(failure) => Err(running.failure.insert(failure).clone()),
+            Err(failure) if failure.passes => Err(failure.text),
+            Err(failure) => Err(running.failure.insert(failure.text).clone()),
         }
     }
 
-    fn start(&'static self) -> Result<Arc<Worker>, String> {
+    fn start(&'static self) -> Result<Arc<Worker>, Failure> {
         let exchange = HostExchange::get()?;
         let mut tries = 1;
         loop {
-            let control = exchange.take_lane().ok_or("all lanes are taken")?;
-            let reverse = exchange.take_lane().ok_or("all lanes are taken")?;
+            let [control, reverse] = two_lanes(exchange).ok_or_else(|| Failure {
+                passes: true,
+                ..Failure::from("all lanes are taken".to_owned())
+            })?;
             match self.try_start(exchange, control, reverse) {
                 Ok(worker) => return Ok(worker),
                 Err(failure) => {
                     exchange.give_lane(control);
                     exchange.give_lane(reverse);
                     if !failure.other_addresses || tries == TRIES {
-                        return Err(failure.text);
+                        return Err(failure);
                     }
                 }
             }
@@ -178,6 +187,8 @@ impl Setting {
             SockFlag::SOCK_CLOEXEC,
         )
         .map_err(|error| format!("a socket for the worker: {error}"))?;
+        // A former worker may have written over it.
+        exchange.exchange.initialise();
         let command = self.command(exchange, &memory, host.as_ref(), theirs, control, reverse)?;
         let over = Arc::new(Over::default());
         let hang_up = over.clone();
@@ -217,9 +228,10 @@ impl Setting {
                     .to_owned()
                     .into(),
             ),
-            None if !over.is_set() => {
-                Err(format!("the worker was not ready within {START_PATIENCE:?}").into())
-            }
+            None if !over.is_set() => Err(Failure {
+                passes: true,
+                ..format!("the worker was not ready within {START_PATIENCE:?}").into()
+            }),
             None => {
                 let obituary = supervisor.obituary();
                 let status = obituary.as_ref().and_then(|it| it.status.code());
@@ -230,6 +242,7 @@ impl Setting {
                          emulator for aarch64, and the sysroot one that the worker runs in"
                     ),
                     other_addresses: status == Some(OTHER_ADDRESSES),
+                    passes: false,
                 })
             }
         }
@@ -299,7 +312,7 @@ impl Setting {
         // SAFETY: runs between fork and exec, and makes system calls alone.
         unsafe {
             // The socket's end is the command's: nobody else has it.
-            command.pre_exec(move || pass_only(&[files[0], files[1], socket.as_raw_fd()]))
+            command.pre_exec(move || pass_only(&[files[0], files[1], socket.as_raw_fd()]).and_then(|()| confine()))
         };
         if let Some(host) = host {
             host.attach(&mut command);
@@ -321,6 +334,24 @@ fn locale() -> OsString {
     }
 }
 
+/// A worker's own lanes. A former worker, with all threads that called it, gives its back soon
+/// after its end.
+fn two_lanes(exchange: &HostExchange) -> Option<[usize; 2]> {
+    let start = Instant::now();
+    loop {
+        if let Some(first) = exchange.take_lane() {
+            if let Some(second) = exchange.take_lane() {
+                return Some([first, second]);
+            }
+            exchange.give_lane(first);
+        }
+        if start.elapsed() > LANE_PATIENCE {
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// Writes into a lane's messages what the program shares of its file. How much it is.
 fn tell_program(exchange: &HostExchange, lane: usize) -> u64 {
     let images = program();
@@ -338,6 +369,8 @@ fn tell_program(exchange: &HostExchange, lane: usize) -> u64 {
 struct Failure {
     text: String,
     other_addresses: bool,
+    /// Whether it may start the next time.
+    passes: bool,
 }
 
 impl From<String> for Failure {
@@ -345,6 +378,7 @@ impl From<String> for Failure {
         Self {
             text,
             other_addresses: false,
+            passes: false,
         }
     }
 }

@@ -175,6 +175,11 @@ impl Worker {
         said.drain(..first);
     }
 
+    /// Waits until its process has ended, once it is over; not for ever.
+    pub(crate) fn wait_for_end(&self) {
+        self.supervisor.obituary();
+    }
+
     /// Why it is over, once it is.
     pub(crate) fn loss(&self) -> Box<Record> {
         if let Some(verdict) = self.verdict.get() {

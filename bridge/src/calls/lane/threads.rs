@@ -68,6 +68,22 @@ pub(crate) fn lane_for(wrapper: &Wrapper) -> Result<*mut HostLane, Box<Record>> 
     find_lane(wrapper)
 }
 
+/// Gives back what the calling thread has of a worker that is over, if none of its calls is
+/// still running there: as long as it is kept, so are that worker's lanes and memory.
+fn forget_ended(index: usize) {
+    LANES.with(|lanes| {
+        let place = &lanes.current[index];
+        // SAFETY: null, or this thread's lane, which nobody borrows now.
+        let is_idle = unsafe { place.get().as_ref() }
+            .is_some_and(|lane| lane.worker.is_over() && lane.base == 0 && lane.frames.is_empty());
+        if is_idle {
+            // SAFETY: made by `Box`; no call refers to it, and it is not the thread's any more.
+            let lane = unsafe { Box::from_raw(place.replace(null_mut())) };
+            lane.worker.release_lane(lane.number);
+        }
+    });
+}
+
 #[cold]
 fn find_lane(wrapper: &Wrapper) -> Result<*mut HostLane, Box<Record>> {
     if is_forked() {
@@ -76,12 +92,13 @@ fn find_lane(wrapper: &Wrapper) -> Result<*mut HostLane, Box<Record>> {
         return Err(Record::new(Kind::Forked, text));
     }
     let state = wrapper.state()?;
+    let index = state.setting.index;
+    forget_ended(index);
     let worker = state
         .setting
         .worker()
         .map_err(|text| Record::new(Kind::NotStarted, &format!("{}: {text}", state.name)))?;
     state.load(&worker)?;
-    let index = state.setting.index;
     let lane = LANES.with(|lanes| lanes.current[index].get());
     // SAFETY: null, or this thread's lane.
     if let Some(known) = unsafe { lane.as_ref() }

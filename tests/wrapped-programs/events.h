@@ -1,0 +1,30 @@
+/* A library of events: handlers that are set and come back, threads of its own, and what each thread has of its own. */
+#ifndef EVENTS_H
+#define EVENTS_H
+#include <stddef.h>
+#include <stdint.h>
+
+typedef int (*event_handler)(int number);
+/* Like signal(): the former handler. */
+event_handler event_set(event_handler handler);
+/* What the handler returns, or -1 without one. */
+int event_raise(int number);
+/* A handler of the library's own: twice the number. */
+event_handler event_doubler(void);
+
+typedef uint64_t (*ticked)(uint64_t number, void *user);
+struct ticker;
+/* A thread that calls back so many times. */
+struct ticker *ticker_start(ticked f, void *user, uint64_t times);
+/* The sum of what was returned. */
+uint64_t ticker_join(struct ticker *ticker);
+
+/* How often this thread has called it. */
+uint64_t thread_calls(void);
+/* errno as it was; it becomes `value`. */
+int thread_errno(int value);
+/* f(times, user) + ... + f(2, user) + f(1, user), with that number as errno in each. */
+uint64_t thread_fold(ticked f, void *user, uint64_t times);
+/* A sum of numbers, each of which is turned over. */
+uint64_t thread_sum(uint32_t *numbers, size_t numbers_count);
+#endif

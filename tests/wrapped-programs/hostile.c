@@ -1,0 +1,204 @@
+#define _GNU_SOURCE
+#include "hostile.h"
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+int add(int a, int b) { return a + b; }
+int ask(answer f, int number) { return f(number); }
+
+/* Where a segment that the two processes share begins and ends. Parts of its file are mapped elsewhere, too. */
+static int arena(const char *name, char **start, char **end)
+{
+    FILE *maps = fopen("/proc/self/maps", "r");
+    char line[512];
+    *start = *end = NULL;
+    while (maps && fgets(line, sizeof line, maps)) {
+        unsigned long from, to, offset;
+        if (!strstr(line, name) || sscanf(line, "%lx-%lx %*s %lx", &from, &to, &offset) != 3)
+            continue;
+        if (!offset)
+            *start = (char *) from;
+        if (!offset || *end == (char *) from)
+            *end = (char *) to;
+    }
+    if (maps)
+        fclose(maps);
+    if (!*start)
+        abort();
+    return 1;
+}
+
+static void *wild(int kind)
+{
+    char *start, *end;
+    switch (kind) {
+    case 0: return (void *) 16;
+    case 1: return (void *) 0x123456789000;
+    case 2: return (void *) 0x7ffffffff000;
+    case 3: return (void *) 0xffff800000000000;
+    case 4: return (void *) -8;
+    case 5: return arena("iotdec-exchange", &start, &end) ? end : NULL;
+    case 6: return arena("iotdec-guest", &start, &end) ? start - 8 : NULL;
+    default: return arena("iotdec-guest", &start, &end) ? end - 4 : NULL;
+    }
+}
+
+const char *wild_text(int kind)
+{
+    char *text = wild(kind);
+    /* The last bytes of what is shared, without an end. */
+    if (kind == 7 && text)
+        memset(text, 'x', 4);
+    return text;
+}
+const struct thing *wild_thing(int kind) { return wild(kind); }
+answer wild_function(int kind) { return (answer) wild(kind); }
+struct object *wild_object(int kind) { return wild(kind); }
+int object_word(struct object *object) { return *(volatile int *) object; }
+
+static void *aborts(void *p)
+{
+    abort();
+    return p;
+}
+
+static void scribble(uint64_t state)
+{
+    char *start, *end;
+    if (!arena("iotdec-exchange", &start, &end))
+        return;
+    /* Header and lanes, and the first message stacks. */
+    for (int i = 0; i < 200000; i++) {
+        state = state * 6364136223846793005 + 1442695040888963407;
+        size_t room = i % 4 ? 1 << 17 : 8 << 20;
+        ((volatile uint64_t *) start)[(state >> 20) % (room / 8)] = state >> (state % 3 * 20);
+    }
+}
+
+static void *scribbles(void *p)
+{
+    for (uint64_t round = 1;; round++)
+        scribble(round);
+    return p;
+}
+
+static answer asked;
+static void *floods(void *p)
+{
+    asked(7);
+    for (;;)
+        pause();
+    return p;
+}
+
+static void *later(void *p)
+{
+    usleep(50000);
+    asked((int) (intptr_t) p);
+    return NULL;
+}
+
+static int start(void *(*run)(void *), void *argument)
+{
+    pthread_t thread;
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, 128 << 10);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    return pthread_create(&thread, &attributes, run, argument);
+}
+
+int misbehave(enum misdeed what, answer f, uint64_t number)
+{
+    char *begin, *end;
+    pid_t program = getppid();
+    asked = f;
+    switch (what) {
+    case SIGNAL_ITSELF:
+        kill(getpid(), (int) number);
+        pause();
+        return -1;
+    case STOP_ITSELF:
+        return kill(getpid(), SIGSTOP);
+    case SIGNAL_PROGRAM: {
+        /* How many of these ways there are. */
+        siginfo_t info = {0};
+        info.si_code = SI_QUEUE;
+        int done = 0;
+        done += kill(program, (int) number) == 0;
+        done += kill(0, (int) number) == 0;
+        done += kill(-getpgid(program), (int) number) == 0;
+        done += syscall(SYS_tkill, program, (int) number) == 0;
+        done += syscall(SYS_tgkill, program, program, (int) number) == 0;
+        done += syscall(SYS_rt_sigqueueinfo, program, (int) number, &info) == 0;
+        done += sigqueue(program, (int) number, (union sigval){0}) == 0;
+        return done;
+    }
+    case UNMAP_ARENA:
+        if (arena(number ? "iotdec-guest" : "iotdec-exchange", &begin, &end))
+            munmap(begin, (size_t) (end - begin));
+        return 0;
+    case UNMAP_EVERYTHING:
+        return munmap((void *) 0x10000, (size_t) 1 << 46);
+    case PROTECT_ARENA:
+        if (arena("iotdec-exchange", &begin, &end))
+            mprotect(begin, (size_t) (end - begin), PROT_READ);
+        return 0;
+    case JUMP_INTO_DATA: {
+        static uint32_t garbage[256];
+        uint64_t state = number;
+        for (int i = 0; i < 256; i++)
+            garbage[i] = (uint32_t) ((state = state * 6364136223846793005 + 1442695040888963407) >> 32);
+        mprotect((void *) ((uintptr_t) garbage & ~4095ul), 8192, PROT_READ | PROT_WRITE | PROT_EXEC);
+        __builtin___clear_cache((char *) garbage, (char *) (garbage + 256));
+        return ((answer) (void *) garbage)((int) number);
+    }
+    case JUMP_NOWHERE:
+        return ((answer) number)(1);
+    case BECOME_ANOTHER:
+        return execl("/bin/sleep", "sleep", "1000", (char *) NULL);
+    case EXIT_AT_ONCE:
+        _exit((int) number);
+    case ABORT_IN_THREAD:
+        start(aborts, NULL);
+        pause();
+        return -1;
+    case CLOSE_ALL:
+        return (int) syscall(SYS_close_range, 0, ~0u, 0);
+    case WRITE_OVER_ALL:
+        scribble(number);
+        return 0;
+    case WRITE_OVER_ALL_ALWAYS:
+        return start(scribbles, NULL);
+    case FLOOD_THREADS:
+        for (uint64_t i = 0; i < number; i++)
+            if (start(floods, NULL))
+                return (int) i;
+        sleep(100);
+        return (int) number;
+    case FLOOD_STDERR:
+        for (uint64_t i = 0; i < number; i++)
+            fputs("a line without an end, a line without an end, a line without an end ", stderr);
+        return 0;
+    case CALL_LATER:
+        return start(later, (void *) (uintptr_t) number);
+    case EAT_MEMORY: {
+        static void *volatile last;
+        int got = 0;
+        while (got < 100000 && (last = malloc(1 << 20)))
+            got++;
+        return got;
+    }
+    case SPIN:
+        for (volatile int i = 0;; i++)
+            ;
+    }
+    return 0;
+}

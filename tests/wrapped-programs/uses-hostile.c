@@ -1,0 +1,217 @@
+/* A program that has to go on, whatever its library does: program WHAT. Says "ok", or what is wrong. */
+#define _GNU_SOURCE
+#include "hostile.h"
+#include "iotdec.h"
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static struct iotdec_error error;
+
+#define CHECK(condition) \
+    do { \
+        if (!(condition)) { \
+            iotdec_last_error(&error); \
+            printf("line %d: %s; error %d: %s\n", __LINE__, #condition, error.kind, error.text); \
+            exit(1); \
+        } \
+    } while (0)
+
+static volatile int answered;
+static int answers(int number)
+{
+    answered = number;
+    return number + 1;
+}
+
+/* The library runs, or another does soon. */
+static void works(void)
+{
+    int tries = 0;
+    while (add(20, 3) != 23 || ask(answers, 8) != 9)
+        CHECK(++tries < 5);
+    iotdec_clear_error();
+}
+
+/* A call that fails, as one of these kinds. */
+static void fails(enum misdeed what, uint64_t number, int kind, int or, int sig)
+{
+    works();
+    int result = misbehave(what, answers, number);
+    int found = iotdec_last_error(&error);
+    if (result != 0 || (found != kind && found != or) || (sig && error.signal != sig) || !error.text[0]) {
+        printf("misdeed %d (%#lx) returned %d; error %d, signal %d: %s\n", what, number, result, found, error.signal,
+            error.text);
+        exit(1);
+    }
+    works();
+}
+
+static void pointers(void)
+{
+    for (int kind = 0; kind < WILD_KINDS; kind++) {
+        works();
+        /* The very last bytes may be text, but then they have no end. */
+        CHECK(wild_text(kind) == NULL);
+        CHECK(iotdec_last_error(NULL) == IOTDEC_BAD_POINTER);
+        iotdec_clear_error();
+        CHECK(wild_thing(kind) == NULL);
+        CHECK(iotdec_last_error(NULL) == IOTDEC_BAD_POINTER);
+        iotdec_clear_error();
+        struct object *object = wild_object(kind);
+        /* Nobody looks at it but the library, which crashes, but for where it may read. */
+        if (kind < 5) {
+            CHECK(object_word(object) == 0);
+            CHECK(iotdec_last_error(NULL) == IOTDEC_CRASHED);
+        }
+        works();
+        answer f = wild_function(kind);
+        /* What is no address stays what it is, as SIG_ERR does. */
+        if (kind == 1 || kind == 2) {
+            CHECK(f != NULL && f(3) == 0);
+            CHECK(iotdec_last_error(NULL) == IOTDEC_CRASHED);
+        }
+        if (kind == 3) {
+            CHECK(f == NULL);
+            CHECK(iotdec_last_error(NULL) == IOTDEC_BAD_POINTER);
+        }
+    }
+    works();
+}
+
+static void signals(void)
+{
+    /* One that is ignored must not keep us. */
+    iotdec_set_call_timeout(20000);
+    int ends[] = {SIGTERM, SIGKILL, SIGSEGV, SIGALRM, SIGUSR1, SIGHUP, SIGQUIT};
+    for (unsigned i = 0; i < sizeof ends / sizeof *ends; i++)
+        fails(SIGNAL_ITSELF, (uint64_t) ends[i], IOTDEC_CRASHED, IOTDEC_CRASHED, ends[i]);
+    iotdec_set_call_timeout(500);
+    fails(STOP_ITSELF, 0, IOTDEC_TIMED_OUT, IOTDEC_TIMED_OUT, 0);
+    iotdec_set_call_timeout(0);
+    fails(ABORT_IN_THREAD, 0, IOTDEC_CRASHED, IOTDEC_CRASHED, SIGABRT);
+    /* Of seven ways to send us a signal none is open. */
+    int kinds[] = {0, SIGTERM, SIGKILL, SIGSTOP};
+    for (unsigned i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        CHECK(misbehave(SIGNAL_PROGRAM, answers, (uint64_t) kinds[i]) == 0);
+    CHECK(iotdec_last_error(NULL) == 0);
+    works();
+}
+
+static void memory(void)
+{
+    iotdec_set_call_timeout(10000);
+    fails(UNMAP_ARENA, 0, IOTDEC_CRASHED, IOTDEC_TIMED_OUT, 0);
+    fails(UNMAP_ARENA, 1, IOTDEC_CRASHED, IOTDEC_TIMED_OUT, 0);
+    fails(PROTECT_ARENA, 0, IOTDEC_CRASHED, IOTDEC_TIMED_OUT, 0);
+    fails(UNMAP_EVERYTHING, 0, IOTDEC_CRASHED, IOTDEC_TIMED_OUT, 0);
+    CHECK(misbehave(EAT_MEMORY, answers, 0) > 100);
+    works();
+}
+
+static void jumps(void)
+{
+    iotdec_set_call_timeout(2000);
+    uint64_t nowhere[] = {0, 1, 4096, 0x123456789abc, 0xfffffffffffff000};
+    for (unsigned i = 0; i < sizeof nowhere / sizeof *nowhere; i++)
+        fails(JUMP_NOWHERE, nowhere[i], IOTDEC_CRASHED, IOTDEC_TIMED_OUT, 0);
+    for (uint64_t seed = 1; seed <= (getenv("SHORT") ? 4 : 40); seed++) {
+        works();
+        /* Whatever that does. Even nothing. */
+        misbehave(JUMP_INTO_DATA, answers, seed);
+        works();
+    }
+    /* Ours, which is nothing in its process. */
+    misbehave(JUMP_NOWHERE, answers, (uint64_t) (uintptr_t) works);
+    works();
+}
+
+static void ends(void)
+{
+    fails(EXIT_AT_ONCE, 0, IOTDEC_EXITED, IOTDEC_EXITED, 0);
+    fails(EXIT_AT_ONCE, 77, IOTDEC_EXITED, IOTDEC_EXITED, 0);
+    iotdec_set_call_timeout(1000);
+    fails(BECOME_ANOTHER, 0, IOTDEC_TIMED_OUT, IOTDEC_EXITED, 0);
+    fails(SPIN, 0, IOTDEC_TIMED_OUT, IOTDEC_TIMED_OUT, 0);
+    iotdec_set_call_timeout(0);
+    CHECK(misbehave(CLOSE_ALL, answers, 0) == 0);
+    works();
+}
+
+static double now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double) time.tv_sec + (double) time.tv_nsec / 1e9;
+}
+
+static void scribbling(void)
+{
+    iotdec_set_call_timeout(1000);
+    for (uint64_t seed = 1; seed <= (getenv("SHORT") ? 4 : 100); seed++) {
+        misbehave(WRITE_OVER_ALL, answers, seed);
+        works();
+    }
+    /* While we call, too. */
+    for (int round = 0; round < (getenv("SHORT") ? 2 : 30); round++) {
+        works();
+        misbehave(WRITE_OVER_ALL_ALWAYS, answers, 0);
+        for (double start = now(); now() < start + 1;) {
+            add(1, 2);
+            ask(answers, 4);
+            const char *text = wild_text(0);
+            CHECK(text == NULL);
+        }
+        /* That one is ended now, if it still runs; the one after it is whole. */
+        misbehave(EXIT_AT_ONCE, answers, 0);
+        works();
+    }
+}
+
+static void floods(void)
+{
+    iotdec_set_call_timeout(20000);
+    for (int round = 0; round < 2; round++)
+        fails(FLOOD_THREADS, 400, IOTDEC_EXITED, IOTDEC_CRASHED, 0);
+    CHECK(misbehave(FLOOD_STDERR, answers, 10000) == 0);
+    works();
+}
+
+static void later(void)
+{
+    works();
+    answered = 0;
+    CHECK(misbehave(CALL_LATER, answers, 55) == 0);
+    /* Nothing is being called when it comes. */
+    for (int i = 0; i < 1000 && answered != 55; i++)
+        usleep(10000);
+    CHECK(answered == 55);
+    works();
+    /* And when its worker has gone. */
+    CHECK(misbehave(CALL_LATER, answers, 66) == 0);
+    CHECK(misbehave(EXIT_AT_ONCE, answers, 1) == 0);
+    works();
+    usleep(200000);
+    CHECK(answered != 66);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        void (*run)(void);
+    } all[] = {
+        {"pointers", pointers}, {"signals", signals}, {"memory", memory}, {"jumps", jumps}, {"ends", ends},
+        {"scribbling", scribbling}, {"floods", floods}, {"later", later},
+    };
+    for (unsigned i = 0; i < sizeof all / sizeof *all; i++)
+        if (argc == 2 && !strcmp(argv[1], all[i].name)) {
+            all[i].run();
+            puts("ok");
+            return 0;
+        }
+    return 2;
+}
