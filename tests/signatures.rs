@@ -36,6 +36,13 @@ fn seed() -> u64 {
 
 const SONAME: &str = "libbatch.so.1";
 
+/// How many batches a full run has; IOTDEC_BATCHES are others.
+fn batches() -> u64 {
+    let text = std::env::var("IOTDEC_BATCHES").ok();
+    let batches = text.map(|text| text.parse().expect("IOTDEC_BATCHES is a number"));
+    batches.unwrap_or(21)
+}
+
 /// A batch that was compiled.
 struct Made {
     place: PathBuf,
@@ -216,12 +223,22 @@ fn try_batch(seed: u64, count: usize, figures: &mut Figures) -> Vec<String> {
 
 #[test]
 fn functions_do_behind_wrappers_what_they_do_natively() {
-    let (batches, count) = if is_full() { (21, BATCH) } else { (1, 60) };
+    let (batches, count) = if is_full() {
+        (batches(), BATCH)
+    } else {
+        (1, 60)
+    };
     let mut figures = Figures::default();
     let mut wrong = Vec::new();
     let start = Instant::now();
     for number in 0..batches {
-        wrong.extend(try_batch(seed() + number, count, &mut figures));
+        let found = try_batch(seed() + number, count, &mut figures);
+        println!(
+            "batch {}: {} wrong, {figures:?}",
+            seed() + number,
+            found.len()
+        );
+        wrong.extend(found);
     }
     println!("seed {}: {figures:?}, {:?}", seed(), start.elapsed());
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

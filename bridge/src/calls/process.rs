@@ -312,7 +312,11 @@ impl Setting {
         // SAFETY: runs between fork and exec, and makes system calls alone.
         unsafe {
             // The socket's end is the command's: nobody else has it.
-            command.pre_exec(move || pass_only(&[files[0], files[1], socket.as_raw_fd()]).and_then(|()| confine()))
+            command.pre_exec(move || {
+                pass_only(&[files[0], files[1], socket.as_raw_fd()])?;
+                take_signals()?;
+                confine()
+            })
         };
         if let Some(host) = host {
             host.attach(&mut command);
@@ -381,6 +385,20 @@ impl From<String> for Failure {
             passes: false,
         }
     }
+}
+
+/// In the child: unblocks what the thread blocks that starts it. Signals are the library's own
+/// affair, as in any program.
+fn take_signals() -> io::Result<()> {
+    // SAFETY: a set of signals on our stack.
+    unsafe {
+        let mut none = std::mem::zeroed();
+        libc::sigemptyset(&mut none);
+        if libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut()) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
 }
 
 /// In the child: the program's descriptors are not the library's, but these are.
