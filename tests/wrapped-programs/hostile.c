@@ -126,7 +126,10 @@ int misbehave(enum misdeed what, answer f, uint64_t number)
         pause();
         return -1;
     case STOP_ITSELF:
-        return kill(getpid(), SIGSTOP);
+        kill(getpid(), SIGSTOP);
+        /* It may take a moment to reach this thread. */
+        pause();
+        return -1;
     case SIGNAL_PROGRAM: {
         /* How many of these ways there are. */
         siginfo_t info = {0};
