@@ -91,11 +91,6 @@ fn whatever_is_written_over_the_lanes_the_program_goes_on() {
 }
 
 #[test]
-fn floods_end_in_an_error() {
-    goes_on("floods");
-}
-
-#[test]
 fn callbacks_after_the_call_are_served() {
     goes_on("later");
 }
