@@ -20,7 +20,7 @@ static inline void put(uint64_t *state, void *to, size_t size)
     uint64_t kind = next(state) % 8;
     for (size_t i = 0; i < size; i++)
         bytes[i] = kind == 0 ? 0 : kind == 1 ? 0xff : (unsigned char) (next(state) >> 24);
-    if (kind == 2)
+    if (kind == 2 && size > 0)
         bytes[size - 1] = 0x80;
 }
 
