@@ -1,0 +1,300 @@
+//! A function of the library's in the host's part: what is given goes into a message, what
+//! comes back out of it.
+
+use super::result::{on_crash, unqualified};
+use crate::emit::bridge::guest::pack;
+use crate::emit::bridge::message::member;
+use crate::emit::bridge::{Plan, objects, reach, repack, returns};
+use crate::model::{Parameter, Signature, Type};
+use crate::notes::Count;
+use crate::rules::{Block, Crossing, Element, Rule};
+use std::fmt::Write;
+
+/// A function of the guest that is called.
+pub struct Call<'a> {
+    pub name: &'a str,
+    pub signature: &'a Signature,
+    pub rule: &'a Rule,
+    pub plan: &'a Plan<'a>,
+}
+
+impl Call<'_> {
+    /// The parameters, and how each crosses.
+    pub fn parameters(&self) -> impl Iterator<Item = (&Parameter, &Crossing)> {
+        self.signature.parameters.iter().zip(&self.rule.parameters)
+    }
+
+    /// The function: its head, how it begins, what runs the call.
+    pub fn function(&self, head: &str, begin: &str, run: &str, noreturn: bool) -> String {
+        let result = &self.signature.result;
+        let on_crash = on_crash(result, self.rule);
+        let fail = match () {
+            () if noreturn => "abort()".into(),
+            () if returns(self.signature) => format!("return {on_crash}"),
+            () => "return".to_owned(),
+        };
+        let mut text = format!(
+            "\n{head}\n{{\n    struct iotdec_call iotdec_c;\n    {begin} = \
+             iotdec_call_begin(&iotdec_c, &iotdec_wrapper, sizeof *iotdec_m);\n    \
+             if (!iotdec_m)\n        {fail};\n"
+        );
+        // Amounts first: they may be of what later parameters are to point at.
+        for (parameter, crossing) in self.parameters() {
+            text += &self.before(parameter, crossing);
+        }
+        if let Some(format) = &self.rule.format {
+            text += &self.variable(format);
+        }
+        let _ = writeln!(text, "    int iotdec_ok = {run};");
+        if returns(self.signature) {
+            let plain = unqualified(result);
+            let _ = writeln!(text, "    {plain} iotdec_r = {on_crash};");
+        }
+        text += "    if (iotdec_ok) {\n";
+        text += &self.result();
+        // Amounts of what was written may be of what was written.
+        let has_back =
+            |crossing: &Crossing| matches!(crossing, Crossing::Data(block) if block.back.is_some());
+        for late in [false, true] {
+            for (parameter, crossing) in self.parameters() {
+                if has_back(crossing) == late {
+                    text += &self.after(parameter, crossing);
+                }
+            }
+        }
+        text += &self.homes();
+        text += "    }\n";
+        for (parameter, crossing) in self.parameters() {
+            if let Crossing::Data(Block {
+                element: Element::Record(tag),
+                writes,
+                ..
+            }) = crossing
+            {
+                let name = &parameter.name;
+                let counts = i32::from(self.plan.rules.records[tag].counts_in(self.name));
+                let writes = if *writes { "iotdec_ok" } else { "0" };
+                let _ = writeln!(
+                    text,
+                    "    back_{tag}(&iotdec_c, (void *){name}, &iotdec_k_{name}, {counts}, {writes});"
+                );
+            }
+        }
+        if returns(self.signature) {
+            let _ = write!(
+                text,
+                "    if (iotdec_call_failed(&iotdec_c))\n        iotdec_r = {on_crash};\n"
+            );
+        }
+        text += "    iotdec_call_end(&iotdec_c);\n";
+        text += match () {
+            () if noreturn => "    abort();\n",
+            () if returns(self.signature) => "    return iotdec_r;\n",
+            () => "",
+        };
+        text + "}\n"
+    }
+
+    fn before(&self, parameter: &Parameter, crossing: &Crossing) -> String {
+        let name = &parameter.name;
+        let field = format!("iotdec_m->{}", member(name));
+        match crossing {
+            Crossing::Nothing => String::new(),
+            Crossing::Number | Crossing::Record | Crossing::Value => pack(name, &parameter.value),
+            Crossing::Descriptor { .. } => {
+                format!("    {field} = (uint32_t)iotdec_give_descriptor(&iotdec_c, {name});\n")
+            }
+            Crossing::Handle => {
+                format!("    {field} = iotdec_handle(&iotdec_c, (const void *){name});\n")
+            }
+            Crossing::Shared => {
+                let kind = &parameter.value.kind;
+                let meet = reach::meet(self.plan, kind, name).unwrap_or_default();
+                format!(
+                    "    {field} = iotdec_shared(&iotdec_c, (const void *){name}, \"{name}\");\n    {meet}"
+                )
+            }
+            Crossing::Function(number) => format!(
+                "    {field} = iotdec_give_function(&iotdec_c, (void (*)(void)){name}, {number});\n"
+            ),
+            Crossing::Object(tag) => format!("    {field} = {};\n", objects::give(tag, name)),
+            Crossing::Resized(kind) => repack::give_integer(name, kind),
+            Crossing::Repacked(tag) => {
+                format!("    pack_{tag}(&iotdec_c, {field}, &{name});\n")
+            }
+            Crossing::RecordWith(functions) => {
+                let plain = unqualified(&parameter.value);
+                let mut text = format!("    {plain} iotdec_q_{name} = {name};\n");
+                for (function, number) in functions {
+                    let _ = writeln!(
+                        text,
+                        "    iotdec_q_{name}.{function} = (__typeof__({name}.{function}))(uintptr_t)\
+                         iotdec_give_function(&iotdec_c, (void (*)(void)){name}.{function}, {number});"
+                    );
+                }
+                text + &format!("    memcpy({field}, &iotdec_q_{name}, sizeof iotdec_q_{name});\n")
+            }
+            Crossing::Stream(number) => {
+                format!("    {field} = IOTDEC_BITS(iotdec_stream(&iotdec_c, {name}, {number}));\n")
+            }
+            Crossing::Text => format!(
+                "    size_t iotdec_n_{name} = {name} ? strlen((const char *){name}) + 1 : 0;\n    \
+                 void *iotdec_q_{name} = iotdec_in(&iotdec_c, {name}, iotdec_n_{name});\n    \
+                 {field} = IOTDEC_BITS(iotdec_q_{name});\n"
+            ),
+            Crossing::Texts(count) => {
+                let count = count.as_ref().map_or("-1", |count| &count.expression);
+                format!("    {field} = IOTDEC_BITS(iotdec_texts(&iotdec_c, {name}, {count}));\n")
+            }
+            Crossing::Data(block) => self.data_before(parameter, block),
+        }
+    }
+
+    fn data_before(&self, parameter: &Parameter, block: &Block) -> String {
+        let name = &parameter.name;
+        let field = format!("iotdec_m->{}", member(name));
+        if let Element::Repacked(tag) = &block.element {
+            return repack::before(parameter, block, tag);
+        }
+        let size = format!(
+            "    size_t iotdec_n_{name} = {name} ? {} : 0;\n",
+            bytes(parameter, &block.count)
+        );
+        match &block.element {
+            Element::Bytes => {
+                let way = match (block.keeps, block.reads) {
+                    (true, _) => "keep",
+                    (_, true) => "in",
+                    (_, false) => "out",
+                };
+                format!(
+                    "{size}    void *iotdec_q_{name} = iotdec_{way}(&iotdec_c, (void *){name}, \
+                     iotdec_n_{name});\n    {field} = IOTDEC_BITS(iotdec_q_{name});\n"
+                )
+            }
+            Element::Record(tag) => {
+                let counts =
+                    i32::from(self.plan.rules.records[tag].counts_in(self.name) && block.reads);
+                format!(
+                    "    struct k_{tag} iotdec_k_{name};\n    {field} = \
+                     IOTDEC_BITS(give_{tag}(&iotdec_c, (void *){name}, &iotdec_k_{name}, {counts}, {writes}));\n",
+                    writes = i32::from(block.writes)
+                )
+            }
+            Element::Functions(number) => format!(
+                "{size}    size_t iotdec_l_{name} = iotdec_n_{name} / sizeof(uint64_t);\n    \
+                 uint64_t *iotdec_q_{name} = {name} ? iotdec_take(&iotdec_c, iotdec_n_{name}) : NULL;\n    \
+                 for (size_t iotdec_i = 0; iotdec_i < iotdec_l_{name}; iotdec_i++)\n        \
+                 iotdec_q_{name}[iotdec_i] = {};\n    {field} = IOTDEC_BITS(iotdec_q_{name});\n",
+                match block.reads {
+                    true => format!(
+                        "iotdec_give_function(&iotdec_c, (void (*)(void)){name}[iotdec_i], {number})"
+                    ),
+                    false => "0".into(),
+                }
+            ),
+            Element::Objects(tag) => objects::before(parameter, block, tag, &size),
+            Element::Repacked(_) => String::new(),
+        }
+    }
+
+    fn after(&self, parameter: &Parameter, crossing: &Crossing) -> String {
+        if *crossing == Crossing::Shared {
+            let kind = &parameter.value.kind;
+            let meet = reach::meet(self.plan, kind, &parameter.name);
+            return meet.map_or_else(String::new, |meet| format!("        {meet}"));
+        }
+        let Crossing::Data(block) = crossing else {
+            return String::new();
+        };
+        if !block.writes || block.keeps {
+            return String::new();
+        }
+        let name = &parameter.name;
+        let result = match returns(self.signature) {
+            true => "            __typeof__(iotdec_r) result IOTDEC_UNUSED = iotdec_r;\n",
+            false => "",
+        };
+        match &block.element {
+            Element::Record(_) => String::new(),
+            Element::Repacked(tag) => repack::after(parameter, block, tag, result),
+            Element::Objects(tag) => objects::after(parameter, tag),
+            Element::Functions(number) => format!(
+                "        for (size_t iotdec_i = 0; iotdec_i < iotdec_l_{name}; iotdec_i++)\n            \
+                 {name}[iotdec_i] = (__typeof__({name}[iotdec_i]))iotdec_take_function(&iotdec_c, \
+                 iotdec_q_{name}[iotdec_i], {number});\n"
+            ),
+            Element::Bytes => match &block.back {
+                None => format!(
+                    "        iotdec_back(&iotdec_c, (void *){name}, iotdec_q_{name}, iotdec_n_{name});\n"
+                ),
+                Some(count) => {
+                    format!(
+                        "        if ({name}) {{\n{result}            long long iotdec_w = (long long)({});\n            \
+                         size_t iotdec_b = iotdec_w < 0 ? 0 : (size_t)iotdec_w * {};\n            \
+                         iotdec_back(&iotdec_c, (void *){name}, iotdec_q_{name}, \
+                         iotdec_b < iotdec_n_{name} ? iotdec_b : iotdec_n_{name});\n        }}\n",
+                        count.expression,
+                        element_size(parameter, count)
+                    )
+                }
+            },
+        }
+    }
+
+    /// The parameters of which there are copies.
+    pub fn copied(&self) -> impl Iterator<Item = &str> {
+        let copied = self.parameters().filter(|(_, crossing)| {
+            matches!(crossing, Crossing::Text)
+                || matches!(crossing, Crossing::Data(block) if block.element == Element::Bytes && !block.keeps)
+        });
+        copied.map(|(parameter, _)| parameter.name.as_str())
+    }
+
+    /// Pointers that the library wrote may be into copies.
+    fn homes(&self) -> String {
+        let mut text = String::new();
+        for (parameter, crossing) in self.parameters() {
+            let Crossing::Data(Block {
+                writes: true,
+                keeps: false,
+                element: Element::Bytes,
+                ..
+            }) = crossing
+            else {
+                continue;
+            };
+            let to = parameter.value.kind.pointee();
+            if !to.is_some_and(|to| matches!(to.kind, Type::Pointer(_))) {
+                continue;
+            }
+            let name = &parameter.name;
+            for other in self.copied().filter(|other| other != name) {
+                let _ = writeln!(
+                    text,
+                    "        iotdec_homes((void *){name}, iotdec_n_{name}, iotdec_q_{other}, {other}, \
+                     iotdec_n_{other});"
+                );
+            }
+        }
+        text
+    }
+}
+
+fn element_size(parameter: &Parameter, count: &Count) -> String {
+    let to = parameter.value.kind.pointee();
+    if count.in_bytes || to.is_none_or(|to| to.kind == Type::Void) {
+        "1".into()
+    } else {
+        format!("sizeof *{}", parameter.name)
+    }
+}
+
+fn bytes(parameter: &Parameter, count: &Count) -> String {
+    format!(
+        "iotdec_bytes_at(&iotdec_c, (const void *){}, (long long)({}), {})",
+        parameter.name,
+        count.expression,
+        element_size(parameter, count)
+    )
+}
