@@ -24,12 +24,12 @@ use iotdec_bridge::Wish;
 use machine::{Machine, Versions};
 use paced::Paced;
 use result::{Cost, FileResult, Results};
-use serde::Deserialize;
+use serde::Serialize;
 use statistics::Summary;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use subject::Subject;
-use worker::Worker;
+use worker::{Batches, Worker};
 
 /// Runs the command.
 pub fn run(args: &BenchArgs) -> Result<ExitCode, Failure> {
@@ -49,20 +49,32 @@ pub fn run(args: &BenchArgs) -> Result<ExitCode, Failure> {
         results.files.push(measure(subject, args, &progress)?);
     }
     progress.end();
+    let mut targets = results.files.iter().flat_map(|file| &file.targets);
+    let all_met = targets.all(|target| target.met);
+    deliver(args, &results, all_met, report::text, markdown::tables)
+}
+
+/// Hands the results over in the form that is asked for. Fails if the targets are to be
+/// checked and one was missed.
+fn deliver<R: Serialize>(
+    args: &BenchArgs,
+    results: &R,
+    all_met: bool,
+    text: fn(&R) -> String,
+    markdown: fn(&R) -> String,
+) -> Result<ExitCode, Failure> {
     let to_stdout = args.json.as_deref() == Some(Path::new("-"));
     if to_stdout {
-        output::print_json(&results)?;
+        output::print_json(results)?;
     } else if args.markdown {
-        output::print(&markdown::tables(&results))?;
+        output::print(&markdown(results))?;
     } else {
-        output::print(&report::text(&results))?;
+        output::print(&text(results))?;
     }
     if let Some(path) = args.json.as_deref().filter(|_| !to_stdout) {
-        output::write_json(&results, path)?;
+        output::write_json(results, path)?;
     }
-    let mut targets = results.files.iter().flat_map(|file| &file.targets);
-    let missed = args.check && targets.any(|target| !target.met);
-    Ok(if missed {
+    Ok(if args.check && !all_met {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS
@@ -88,22 +100,13 @@ fn contenders(args: &BenchArgs) -> &[Contender] {
 
 /// What the accelerator's ways in and out cost.
 fn costs(subject: &Subject) -> Result<Vec<Cost>, Failure> {
-    #[derive(Deserialize)]
-    struct Answer {
-        costs: Vec<Batches>,
-    }
-    #[derive(Deserialize)]
-    struct Batches {
-        what: String,
-        ns: Vec<f64>,
-    }
     let launch = subject.accelerated(Wish::Turbo, true)?;
-    let answer: Answer = Worker::start(&mut subject::emulated(&launch, "costs"))?.answer()?;
+    let batches = Worker::start(&mut subject::emulated(&launch, "costs"))?.costs()?;
     let cost = |Batches { what, ns }| {
         let ns = Summary::of(ns)?;
         Some(Cost { what, ns })
     };
-    Ok(answer.costs.into_iter().filter_map(cost).collect())
+    Ok(batches.into_iter().filter_map(cost).collect())
 }
 
 /// Everything about one file.

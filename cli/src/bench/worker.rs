@@ -60,6 +60,15 @@ impl Report {
     }
 }
 
+/// What a worker tells of the costs of an operation.
+#[derive(Debug, Deserialize)]
+pub struct Batches {
+    /// The operation.
+    pub what: String,
+    /// Nanoseconds that it took, batch by batch.
+    pub ns: Vec<f64>,
+}
+
 /// What a worker tells of its accelerator.
 #[derive(Debug, Deserialize)]
 pub struct Accelerator {
@@ -110,6 +119,16 @@ impl Worker {
     /// Waits for its report and its end.
     pub fn report(self) -> Result<Report, Failure> {
         self.answer()
+    }
+
+    /// Waits for what it tells of the costs of operations.
+    pub fn costs(self) -> Result<Vec<Batches>, Failure> {
+        #[derive(Deserialize)]
+        struct Answer {
+            costs: Vec<Batches>,
+        }
+        let answer: Answer = self.answer()?;
+        Ok(answer.costs)
     }
 
     /// Waits for whatever it tells, and its end.

@@ -10,7 +10,6 @@ use crate::bench::worker::Worker;
 use crate::failure::Failure;
 use iotdec_bridge::launch::worker_path;
 use libloading::Library;
-use serde::Deserialize;
 use std::time::{Duration, Instant};
 
 /// Operations of a batch.
@@ -76,18 +75,6 @@ fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     Summary::of(values).map_or(0.0, |summary| summary.median)
 }
 
-/// What a worker says of its share.
-#[derive(Deserialize)]
-struct Answer {
-    costs: Vec<Batches>,
-}
-
-#[derive(Deserialize)]
-struct Batches {
-    what: String,
-    ns: Vec<f64>,
-}
-
 /// Measures everything but `floor` and `call`, which were measured before in this round.
 pub fn measure(
     made: &Made,
@@ -108,10 +95,10 @@ pub fn measure(
         .arg(made.foreign())
         .arg("--guest-part")
         .arg(&made.wrapper.guest);
-    let answer: Answer = Worker::start(&mut command)?.answer()?;
+    let batches = Worker::start(&mut command)?.costs()?;
     let cost = |what: &str| {
-        let batches = answer.costs.iter().find(|cost| cost.what == what);
-        batches.map_or(0.0, |cost| median(cost.ns.iter().copied()))
+        let found = batches.iter().find(|cost| cost.what == what);
+        found.map_or(0.0, |cost| median(cost.ns.iter().copied()))
     };
     Ok(Parts {
         pack: pack.measure(),

@@ -15,18 +15,17 @@ mod report;
 mod result;
 mod sample;
 
+use super::deliver;
 use super::machine::{Machine, qemu_version};
 use super::statistics::Summary;
 use crate::args::BenchArgs;
 use crate::failure::Failure;
-use crate::output;
 use breakdown::{Pack, Parts};
 use contender::{Contender, check};
 use indicatif::{ProgressBar, ProgressStyle};
 use made::Made;
 use result::{Point, Results};
 use sample::Row;
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -62,23 +61,8 @@ pub fn run(args: &BenchArgs) -> Result<ExitCode, Failure> {
         rows,
         breakdown: breakdown::steps(&parts),
     };
-    let to_stdout = args.json.as_deref() == Some(Path::new("-"));
-    if to_stdout {
-        output::print_json(&results)?;
-    } else if args.markdown {
-        output::print(&report::markdown(&results))?;
-    } else {
-        output::print(&report::text(&results))?;
-    }
-    if let Some(path) = args.json.as_deref().filter(|_| !to_stdout) {
-        output::write_json(&results, path)?;
-    }
-    let missed = args.check && results.targets.iter().any(|target| !target.met);
-    Ok(if missed {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+    let all_met = results.targets.iter().all(|target| target.met);
+    deliver(args, &results, all_met, report::text, report::markdown)
 }
 
 /// What was measured in one round.
