@@ -83,48 +83,65 @@ fn the_bridge_alone_decodes_h265() {
     bridge_finds_100_frames("de265", "yard-h265.265");
 }
 
-#[test]
-fn a_library_is_called_without_a_wrapper() {
-    let directory = scratch();
-    let library = directory.path().join("libso_lib.so");
-    let compiled = Command::new("aarch64-linux-gnu-gcc")
-        .args(["-shared", "-fPIC", "-o"])
-        .arg(&library)
-        .arg(environment::root().join("examples/library-bridge/so_lib.c"))
-        .status();
-    assert!(compiled.is_ok_and(|status| status.success()));
-    let mut command = run(example("library-call"), &[&library.to_string_lossy()]);
-    let output = output(&mut command);
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert_eq!(text, "42, [21, 1]\n", "{output:?}");
-}
-
-/// The first lines for a shell that a page shows.
-fn shell_lines(page: &str) -> String {
+/// The first block of this language that a page shows.
+fn block(page: &str, language: &str) -> String {
     let page = environment::root().join(page);
     let page = std::fs::read_to_string(page).expect("the page is part of the tree");
-    let (_, rest) = page.split_once("```sh\n").expect("lines for a shell");
-    let (lines, _) = rest.split_once("```").expect("their end");
+    let start = format!("```{language}\n");
+    let (_, rest) = page.split_once(&start).expect("a block");
+    let (lines, _) = rest.split_once("```").expect("its end");
     lines.to_owned()
+}
+
+/// Runs lines as a shell of a user would.
+fn shell(lines: &str, directory: &Path) -> Output {
+    let mut command = run("bash", &["-euxo", "pipefail", "-c", lines]);
+    // cargo's would be searched before the directories that are linked with.
+    command.current_dir(directory).env_remove("LD_LIBRARY_PATH");
+    output(&mut command)
+}
+
+#[test]
+fn the_questions_function_is_called_in_each_way_that_its_page_shows() {
+    let _turn = exclusive();
+    // What cargo compiles is no part of the time that the lines have.
+    let built = Command::new("setup/cargo")
+        .args([
+            "build",
+            "--quiet",
+            "-p",
+            "iotdec-examples",
+            "--example",
+            "library-call",
+        ])
+        .current_dir(environment::root())
+        .status();
+    assert!(built.is_ok_and(|status| status.success()));
+    let page = "examples/library-bridge/README.md";
+    let lines = block(page, "sh");
+    for way in ["iotdec wrap", "library-call", "iotdec call", "turnflag"] {
+        assert!(lines.contains(way), "{way}");
+    }
+    let output = shell(&lines, environment::root());
+    let printed = String::from_utf8_lossy(&output.stdout);
+    // Before that, iotdec wrap tells what it has made.
+    assert!(printed.ends_with(&block(page, "text")), "{output:?}");
+    assert!(output.status.success(), "{output:?}");
 }
 
 /// In a folder of its own, which has of this tree what the lines name.
 #[test]
 fn the_tutorial_of_the_library_bridge_works_as_it_stands() {
+    let _turn = exclusive();
     let directory = scratch();
     for name in [".deps", "examples", "README.md"] {
         let there = environment::root().join(name);
         std::os::unix::fs::symlink(there, directory.path().join(name)).expect("room");
     }
     std::fs::create_dir(directory.path().join("build")).expect("room");
-    let lines = shell_lines("docs/library-bridge.md");
+    let lines = block("docs/library-bridge.md", "sh");
     assert!(lines.contains("iotdec wrap") && lines.contains("cmp - README.md"));
-    let mut command = run("bash", &["-euxo", "pipefail", "-c", &lines]);
-    // cargo's would be searched before the directories that are linked with.
-    command
-        .current_dir(directory.path())
-        .env_remove("LD_LIBRARY_PATH");
-    let output = output(&mut command);
+    let output = shell(&lines, directory.path());
     assert!(output.status.success(), "{output:?}");
     let packed = std::fs::metadata(directory.path().join("README.md.gz")).expect("it was made");
     let plain = std::fs::metadata(environment::root().join("README.md")).expect("it is there");

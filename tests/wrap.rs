@@ -147,16 +147,6 @@ fn the_program_itself_is_right() {
     assert_succeeds(&run(&program, &["shared"], &[]));
 }
 
-#[test]
-fn the_question_has_an_answer() {
-    let place = place("question");
-    let source = root().join("examples/library-bridge");
-    let library = compile_library(&source.join("so_lib.c"), "libso_lib.so.1", &place);
-    let report = make(&source.join("so_lib.h"), &library, None, &place);
-    let program = compile_program(&source.join("program.c"), &source, &report, &place);
-    assert_eq!(assert_succeeds(&run(&program, &[], &[])), "42 21 1\n");
-}
-
 /// zlib, wrapped.
 fn zlib() -> &'static (Report, PathBuf, PathBuf) {
     static ZLIB: OnceLock<(Report, PathBuf, PathBuf)> = OnceLock::new();
