@@ -116,6 +116,18 @@ fn every_kind_of_parameter_crosses() {
     assert_succeeds(&run(program, &[], &[]));
 }
 
+/// The library is not called, as nobody knows what to hand over.
+#[test]
+fn a_variant_that_is_not_declared_fails() {
+    let (_, program) = kinds();
+    let output = run(program, &["untold"], &[]);
+    assert_succeeds(&output);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let untold = "k_control: nothing says what follows when what is 12; say in wrap.toml: \
+                  [function.k_control] variants.12 = ";
+    assert!(errors.contains(untold), "{errors}");
+}
+
 #[test]
 fn functions_that_the_program_writes_into_shared_structs_are_called() {
     let (_, program) = kinds();

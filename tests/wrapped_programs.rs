@@ -98,7 +98,7 @@ impl Compared {
             native,
             sysroot,
         } = material();
-        let place = place(name);
+        let place = place(program.trim_end_matches(".c"));
         let library = sysroot.join("lib/aarch64-linux-gnu").join(soname);
         let report = make(Request {
             headers: vec![headers.join(header)],
@@ -149,6 +149,14 @@ fn expat_calls_back_a_million_times() {
 fn sqlite_calls_functions_of_the_program() {
     let sqlite = Compared::new("sqlite3", "libsqlite3.so.0", "sqlite3.h", "database.c");
     sqlite.assert_same(amount(2_000, 100_000));
+}
+
+/// Variadic functions: functions, structs of them, numbers and out-parameters, by what the
+/// first argument is.
+#[test]
+fn sqlite_is_configured() {
+    let sqlite = Compared::new("sqlite3", "libsqlite3.so.0", "sqlite3.h", "configuration.c");
+    sqlite.assert_same(0);
 }
 
 /// The library for events, compiled for both and wrapped, and its program.

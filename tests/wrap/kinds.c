@@ -245,6 +245,50 @@ int k_letters(char *to, size_t size, const char *letters, ...)
     va_end(list);
     return (int)strlen(to);
 }
+int k_control(int what, struct box *box, ...)
+{
+    static int sum, count;
+    int result = box != NULL;
+    va_list list;
+    va_start(list, box);
+    count++;
+    switch (what) {
+    case K_SET_NAME: {
+        const char *name = va_arg(list, const char *);
+        result += (int)strlen(name) + va_arg(list, int);
+        break;
+    }
+    case K_SET_RATIO: {
+        double ratio = va_arg(list, double);
+        result += (int)(ratio * (double)va_arg(list, long));
+        break;
+    }
+    case K_SET_HOOK: {
+        int (*hook)(void *, struct pair) = va_arg(list, int (*)(void *, struct pair));
+        result += hook(va_arg(list, void *), (struct pair){3, 0.5});
+        break;
+    }
+    case K_SET_PAIR: {
+        struct pair pair = va_arg(list, struct pair);
+        struct four four = va_arg(list, struct four);
+        double number = va_arg(list, double);
+        struct big big = va_arg(list, struct big);
+        result += pair.x + (int)(pair.y + four.a + four.d + number) + (int)big.words[7];
+        break;
+    }
+    case K_FILL: {
+        unsigned char *data = va_arg(list, unsigned char *);
+        memset(data, 'k', va_arg(list, size_t));
+        break;
+    }
+    case K_GET_SUM: *va_arg(list, int *) = sum; break;
+    case K_GET_COUNT: *va_arg(list, int *) = count; break;
+    default: result = -1;
+    }
+    va_end(list);
+    sum += result;
+    return result;
+}
 unsigned char *k_map(size_t pages, int value)
 {
     int protection = PROT_READ | PROT_WRITE, flags = MAP_PRIVATE | MAP_ANONYMOUS;

@@ -99,6 +99,13 @@ int k_vformat(char *to, size_t size, const char *format, va_list list) __attribu
 /* A format of letters: i, l, d and s, and p for a pointer that is left out at times. */
 int k_letters(char *to, size_t size, const char *letters, ...);
 
+/* What follows depends on a parameter. */
+enum { K_SET_NAME = 1, K_SET_RATIO, K_SET_HOOK, K_SET_PAIR, K_FILL };
+#define K_GET_SUM 10
+#define K_GET_COUNT 11
+#define K_UNTOLD (K_GET_COUNT + 1)
+int k_control(int what, struct box *box, ...);
+
 /* Memory that the library maps: filled, and with holes where it was unmapped. */
 unsigned char *k_map(size_t pages, int value);
 int k_unmap(unsigned char *mapped, size_t first, size_t pages);

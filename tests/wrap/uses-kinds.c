@@ -212,6 +212,29 @@ static void letters(void)
     IS(k_letters(text, sizeof text, "p", NULL) == 4);
 }
 
+static int hooked(void *user, struct pair pair)
+{
+    ++*(int *)user;
+    return pair.x + (int)(pair.y * 100);
+}
+
+static void controls(void)
+{
+    struct box *box = k_box(1);
+    unsigned char data[300] = {0};
+    int user = 0, sum = -1, count = -1;
+    IS(k_control(K_SET_NAME, box, "name", 30) == 35);
+    IS(k_control(K_SET_NAME, NULL, "", -1) == -1);
+    IS(k_control(K_SET_RATIO, NULL, 0.25, 1L << 10) == 256);
+    IS(k_control(K_SET_HOOK, box, hooked, &user) == 54 && user == 1);
+    IS(k_control(K_SET_PAIR, NULL, (struct pair){100, 0.5}, (struct four){1, 2, 3, 4.5F}, 1000.25,
+                 (struct big){{0, 0, 0, 0, 0, 0, 0, 10000}}) == 11106);
+    IS(k_control(K_FILL, NULL, data, sizeof data - 1) == 0 && data[298] == 'k' && data[299] == 0);
+    IS(k_control(K_GET_SUM, NULL, &sum) == 0 && sum == 35 - 1 + 256 + 54 + 11106);
+    IS(k_control(K_GET_COUNT, NULL, &count) == 0 && count == 8);
+    k_end(box);
+}
+
 static void mapped(void)
 {
     for (int round = 0; round < 20; round++) {
@@ -260,6 +283,12 @@ int main(int argc, char **argv)
         IS(k_apply(triple, 5) == 16);
         return failures;
     }
+    if (argc > 1 && !strcmp(argv[1], "untold")) {
+        int count = -1;
+        IS(k_control(K_UNTOLD, NULL, 1) == -7);
+        IS(k_control(K_GET_COUNT, NULL, &count) == 0 && count == 1);
+        return failures;
+    }
     if (argc > 1 && !strcmp(argv[1], "shared")) {
         shared();
         return failures;
@@ -272,6 +301,7 @@ int main(int argc, char **argv)
     shapes();
     formats();
     letters();
+    controls();
     mapped();
     files();
     rest();

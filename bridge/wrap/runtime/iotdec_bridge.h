@@ -16,18 +16,38 @@
 /* The library's description, which the generated code defines. */
 static struct iotdec_wrapper iotdec_wrapper;
 
+/* A call that cannot be made fails, and says why even to programs that do not know of wrappers. */
+static IOTDEC_UNUSED void iotdec_complain(struct iotdec_wrapper *wrapper, const char *why)
+{
+    struct iotdec_call call;
+
+    fprintf(stderr, "iotdec: %s: %s\n", wrapper->name, why);
+    if (iotdec_call_begin(&call, wrapper, 16)) {
+        iotdec_call_fail(&call, why);
+        iotdec_call_end(&call);
+    }
+}
+
 /* A function that is not wrapped is called. */
 static IOTDEC_UNUSED void iotdec_refuse(struct iotdec_wrapper *wrapper, const char *function, const char *why)
 {
-    struct iotdec_call call;
     char text[400];
 
     snprintf(text, sizeof text, "%s is not wrapped: %s", function, why);
-    fprintf(stderr, "iotdec: %s: %s\n", wrapper->name, text);
-    if (iotdec_call_begin(&call, wrapper, 16)) {
-        iotdec_call_fail(&call, text);
-        iotdec_call_end(&call);
-    }
+    iotdec_complain(wrapper, text);
+}
+
+/* A variadic function is called in a way that is not declared. */
+static IOTDEC_UNUSED void iotdec_no_variant(struct iotdec_wrapper *wrapper, const char *function, const char *selector,
+                                            long long value)
+{
+    char text[400];
+
+    snprintf(text, sizeof text,
+             "%s: nothing says what follows when %s is %lld; say in wrap.toml: [function.%s] variants.%lld = \"TYPES\", "
+             "or instead of the number the constant that it is",
+             function, selector, value, function, value);
+    iotdec_complain(wrapper, text);
 }
 
 /* So many elements, in bytes. */

@@ -71,8 +71,8 @@ fn compare(
         .collect()
 }
 
-/// What macros are on both targets, those that are integers.
-fn macros(
+/// What macros are on both targets, guest and host, those that are integers.
+pub(crate) fn macros(
     source: &Source,
     mut names: BTreeSet<&str>,
 ) -> Result<[BTreeMap<String, i128>; 2], Error> {

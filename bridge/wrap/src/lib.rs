@@ -21,6 +21,7 @@ pub mod notes;
 pub mod parse;
 pub mod report;
 pub mod rules;
+pub mod variants;
 pub mod wrap;
 
 use std::path::PathBuf;

@@ -69,8 +69,21 @@ pub struct Function {
     pub is_noreturn: bool,
     /// What it says of a format among its parameters.
     pub format: Option<Format>,
+    /// The forms in which it is called, if it is variadic and `wrap.toml` says so.
+    pub variants: Vec<Variant>,
     /// The declaration.
     pub place: Place,
+}
+
+/// A form in which a variadic function is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variant {
+    /// What it is called in `wrap.toml`.
+    pub key: String,
+    /// What its selector is then, in C; anything if there is nothing.
+    pub values: Vec<String>,
+    /// All that it then takes.
+    pub signature: Signature,
 }
 
 /// The attribute `format`.
@@ -375,6 +388,12 @@ impl Record {
 }
 
 impl Function {
+    /// What it takes and returns, in all forms in which it is called.
+    pub fn forms(&self) -> impl Iterator<Item = &Signature> {
+        let variants = self.variants.iter().map(|variant| &variant.signature);
+        [&self.signature].into_iter().chain(variants)
+    }
+
     /// Whether its further arguments can be known from a format.
     pub fn has_printf_format(&self) -> bool {
         let format = self.format.as_ref();

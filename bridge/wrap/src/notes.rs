@@ -9,7 +9,7 @@ mod pass;
 pub use pass::{Count, Data, Pass};
 
 use crate::Error;
-use crate::model::Header;
+use crate::model::{Header, Signature};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -98,9 +98,12 @@ pub struct FunctionNotes {
     /// Letters of a format that is not as for printf, and the argument that each stands for.
     #[serde(default)]
     pub format_letters: BTreeMap<char, Letter>,
-    /// How many words, numbers or pointers to shared memory, follow the parameters of a
-    /// variadic function at most.
-    pub variable_words: Option<usize>,
+    /// What follows the parameters of a variadic function, as a list of C types, by what its
+    /// selector is: a constant of the headers, a pattern of such, or a number.
+    #[serde(default)]
+    pub variants: BTreeMap<String, String>,
+    /// The parameter that selects one of the variants, if not the last.
+    pub selector: Option<String>,
     /// The parameter by which it hands out a new object with an identity.
     pub makes: Option<String>,
     /// The parameter whose object is no more when it returns.
@@ -271,19 +274,22 @@ impl Notes {
             let those: Vec<_> = those.map(|(_, function)| function).collect();
             let objects = notes.makes.iter().chain(&notes.ends);
             let wanted = notes.parameters.keys().chain(&notes.format);
-            let wanted = wanted.chain(objects.clone());
+            let wanted = wanted.chain(&notes.selector).chain(objects.clone());
             for wanted in wanted {
-                let has = |parameters: &[crate::model::Parameter]| {
+                let has = |signature: &Signature| {
+                    let parameters = &signature.parameters;
                     let number = wanted.parse::<usize>();
                     parameters.iter().any(|p| p.name == *wanted)
                         || number.is_ok_and(|n| (1..=parameters.len()).contains(&n))
                 };
-                if !those
-                    .iter()
-                    .any(|function| has(&function.signature.parameters))
-                {
+                if !those.iter().any(|function| function.forms().any(has)) {
                     strangers.push(format!("function.{pattern}: it has no parameter {wanted}"));
                 }
+            }
+            if !notes.variants.is_empty() && !those.iter().any(|it| it.signature.variadic) {
+                strangers.push(format!(
+                    "function.{pattern}: it has no variants, as it takes what it declares"
+                ));
             }
             let parameters = those.iter().flat_map(|it| &it.signature.parameters);
             for object in parameters.filter(|p| objects.clone().any(|name| *name == p.name)) {
@@ -343,20 +349,18 @@ impl Notes {
             }
         }
         for pattern in self.parameters.keys() {
-            let mut parameters =
-                functions().flat_map(|(_, function)| &function.signature.parameters);
+            let mut parameters = functions()
+                .flat_map(|(_, function)| function.forms())
+                .flat_map(|signature| &signature.parameters);
             if !parameters.any(|parameter| fits(pattern, &parameter.name)) {
                 strangers.push(format!("parameter.{pattern}: no function has it"));
             }
         }
         for spelling in self.types.keys() {
-            let mut types = functions().flat_map(|(_, function)| {
-                let parameters = function
-                    .signature
-                    .parameters
-                    .iter()
-                    .map(|p| &p.value.spelling);
-                parameters.chain([&function.signature.result.spelling])
+            let forms = functions().flat_map(|(_, function)| function.forms());
+            let mut types = forms.flat_map(|signature| {
+                let parameters = signature.parameters.iter().map(|p| &p.value.spelling);
+                parameters.chain([&signature.result.spelling])
             });
             if !types.any(|known| known == spelling) {
                 strangers.push(format!(

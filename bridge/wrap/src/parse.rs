@@ -226,6 +226,7 @@ impl Reader {
             is_local,
             is_noreturn: attributes.is_noreturn,
             format: attributes.format,
+            variants: Vec::new(),
             place,
         };
         match self.header.functions.get_mut(&name) {

@@ -17,8 +17,7 @@ mod variables;
 
 use crate::abi::Abi;
 use crate::elf::Exports;
-use crate::emit::bridge::REGISTERS;
-use crate::model::{Function, Header, Signature, Type, Value};
+use crate::model::{Float, Function, Header, Signature, Type, Value};
 use crate::notes::{Count, FunctionNotes, Letter, Notes, Pass, fits, said};
 use pointers::by_value;
 pub use reach::Reached;
@@ -65,17 +64,25 @@ pub struct Rule {
     pub result: Crossing,
     /// The result when the library is lost, if not zero.
     pub on_crash: Option<String>,
-    /// For functions like printf.
-    pub format: Option<Box<FormatRule>>,
+    /// For functions that take more than they declare.
+    pub variable: Option<Box<Variable>>,
     /// Names and signatures of the functions that it looks up.
     pub procs: BTreeMap<String, usize>,
+}
+
+/// What tells what follows the parameters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Variable {
+    /// A format.
+    Format(FormatRule),
+    /// A parameter, by its number, that selects one of the function's variants; how each
+    /// crosses, with all that it takes.
+    Variants(usize, Vec<Rule>),
 }
 
 /// Where a function like printf has its format.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FormatRule {
-    /// There is none, but so many words.
-    pub words: Option<usize>,
     /// The parameter that is the format.
     pub format: usize,
     /// The parameter that is a `va_list`, if the arguments come in one.
@@ -219,6 +226,11 @@ pub fn decide(exports: &Exports, guest: &Header, host: &Header, notes: &Notes) -
     decider.rules
 }
 
+/// Whether something gets wider where no parameter says what it is.
+fn is_promoted(kind: &Type) -> bool {
+    *kind == Type::Float(Float::Single) || kind.integer_size().is_some_and(|size| size < 4)
+}
+
 struct Decider<'a> {
     guest: &'a Header,
     host: &'a Header,
@@ -251,18 +263,20 @@ impl Decider<'_> {
         if !function.signature.prototype {
             return Err("the headers do not say what it takes".into());
         }
-        let format = self.format(name, function)?;
         let whose = Whose {
             table: "function",
             name,
             signature: &function.signature,
             lenient: false,
         };
-        let host = self.host.functions.get(name);
-        let Some(host) = host.map(|function| &function.signature) else {
+        let Some(host) = self.host.functions.get(name) else {
             return Err("the headers declare it for the guest alone".into());
         };
-        let mut rule = self.rule(whose, Some(host), format)?;
+        let variable = match function.variants[..] {
+            [] => self.format(name, function)?.map(Variable::Format),
+            _ => Some(self.variants(whose, function, host)?),
+        };
+        let mut rule = self.rule(whose, Some(&host.signature), variable)?;
         for (proc, typedef) in said(&self.notes.functions, name).flat_map(|notes| &notes.procs) {
             let found = guest.typedefs.get(typedef);
             let signature = found.and_then(|found| match &found.value.kind {
@@ -278,8 +292,8 @@ impl Decider<'_> {
         Ok(rule)
     }
 
-    /// How the arguments cross that are not declared.
-    fn format(&self, name: &str, function: &Function) -> Result<Option<Box<FormatRule>>, String> {
+    /// How the arguments cross that are not declared, by what a format says.
+    fn format(&self, name: &str, function: &Function) -> Result<Option<FormatRule>, String> {
         let parameters = &function.signature.parameters;
         let list = parameters.iter().position(|p| p.value.kind == Type::VaList);
         let notes: Vec<_> = said(&self.notes.functions, name).collect();
@@ -290,39 +304,21 @@ impl Decider<'_> {
         if !function.signature.variadic && list.is_none() {
             return Ok(None);
         }
-        let words = notes.iter().find_map(|notes| notes.variable_words);
-        if let (Some(words), None) = (words, list) {
-            let free = REGISTERS.saturating_sub(parameters.len());
-            if words > free {
-                return Err(format!(
-                    "variable_words = {words}: at most {free} can be passed"
-                ));
-            }
-            return Ok(Some(Box::new(FormatRule {
-                words: Some(words),
-                format: 0,
-                list: None,
-                strings: String::new(),
-                letters: BTreeMap::new(),
-            })));
-        }
         let Some(format) = noted.or(attribute.map(|format| format.format)) else {
-            let what = match list {
-                Some(_) => "it takes a va_list",
-                None => "it takes more arguments than it declares",
-            };
-            return Err(format!(
-                "{what}; if they are described as for printf, say in wrap.toml: [function.{name}] \
-                 format = \"PARAMETER\", and format_letters if in other letters{}",
-                match list {
-                    Some(_) => "",
-                    None =>
-                        ", or if they are numbers and pointers to shared memory, variable_words = COUNT",
-                }
-            ));
+            let described = format!(
+                "if they are described as for printf, say in wrap.toml: [function.{name}] \
+                 format = \"PARAMETER\", and format_letters if in other letters"
+            );
+            return Err(match (list, parameters.last()) {
+                (None, Some(last)) => format!(
+                    "it takes more arguments than it declares; {described}, or if {} tells what \
+                     they are, variants = {{ CONSTANT = \"TYPE, TYPE\" }}",
+                    last.name
+                ),
+                _ => format!("it takes a va_list; {described}"),
+            });
         };
-        Ok(Some(Box::new(FormatRule {
-            words: None,
+        Ok(Some(FormatRule {
             format,
             list,
             strings: notes
@@ -335,7 +331,47 @@ impl Decider<'_> {
                 .find(|letters| !letters.is_empty())
                 .cloned()
                 .unwrap_or_default(),
-        })))
+        }))
+    }
+
+    /// The same, by what wrap.toml says for each value of a parameter.
+    fn variants(
+        &mut self,
+        whose: Whose,
+        function: &Function,
+        host: &Function,
+    ) -> Result<Variable, String> {
+        let parameters = &function.signature.parameters;
+        let noted = said(&self.notes.functions, whose.name).find_map(|n| n.selector.as_ref());
+        let selector = match noted {
+            Some(noted) => parameters.iter().position(|p| p.name == *noted),
+            None => parameters.len().checked_sub(1),
+        };
+        let is_number = |index: &usize| parameters[*index].value.kind.integer_size().is_some();
+        let Some(selector) = selector.filter(is_number) else {
+            return Err(format!(
+                "no integer selects one of its variants; say in wrap.toml: [function.{}] \
+                 selector = \"PARAMETER\"",
+                whose.name
+            ));
+        };
+        let mut rules = Vec::new();
+        for (variant, host) in function.variants.iter().zip(&host.variants) {
+            let whose = Whose {
+                signature: &variant.signature,
+                ..whose
+            };
+            let further = &variant.signature.parameters[parameters.len()..];
+            let rule = match further.iter().find(|p| is_promoted(&p.value.kind)) {
+                Some(promoted) => Err(format!(
+                    "{} is passed as a wider type, which has to be written there",
+                    promoted.value.spelling
+                )),
+                None => self.rule(whose, Some(&host.signature), None),
+            };
+            rules.push(rule.map_err(|why| format!("variants.{}: {why}", variant.key))?);
+        }
+        Ok(Variable::Variants(selector, rules))
     }
 
     fn table(&self, whose: Whose) -> &BTreeMap<String, FunctionNotes> {
@@ -351,14 +387,14 @@ impl Decider<'_> {
         &mut self,
         whose: Whose,
         host: Option<&Signature>,
-        format: Option<Box<FormatRule>>,
+        variable: Option<Variable>,
     ) -> Result<Rule, String> {
         if host.is_some_and(|host| host.parameters.len() != whose.signature.parameters.len()) {
             return Err("it takes other parameters on the host".into());
         }
         let mut parameters = Vec::new();
         for (index, parameter) in whose.signature.parameters.iter().enumerate() {
-            let is_list = format.as_ref().is_some_and(|f| f.list == Some(index));
+            let is_list = matches!(&variable, Some(Variable::Format(it)) if it.list == Some(index));
             let crossing = if is_list {
                 Crossing::Nothing
             } else {
@@ -393,7 +429,7 @@ impl Decider<'_> {
             parameters,
             result,
             on_crash,
-            format,
+            variable: variable.map(Box::new),
             procs: BTreeMap::new(),
         };
         self.reach_of(whose, &rule);
@@ -485,7 +521,7 @@ impl Decider<'_> {
             parameters: Vec::new(),
             result: Crossing::Nothing,
             on_crash: None,
-            format: None,
+            variable: None,
             procs: BTreeMap::new(),
         };
         self.rules.signatures.push(Pointed {

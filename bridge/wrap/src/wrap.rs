@@ -6,7 +6,7 @@ use crate::model::{Header, Place};
 use crate::notes::{self, Notes};
 use crate::report::{self, Facts};
 use crate::rules::{self, Decision, Rules};
-use crate::{Error, compile, constants, parse};
+use crate::{Error, compile, constants, parse, variants};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -112,13 +112,15 @@ pub fn wrap(request: &Request) -> Result<Report, Error> {
         host_flags: include_options(request, parse::HOST),
         ..parse::Source::of(&headers, &notes.flags)
     };
-    let [mut guest, host] = parse::read(&source, &is_wanted, [parse::GUEST, parse::HOST])?;
+    let plain = parse::read(&source, &is_wanted, [parse::GUEST, parse::HOST])?;
+    let config = |what: String| Error::Config {
+        file: request.config.clone().unwrap_or_default(),
+        what,
+    };
+    let [mut guest, host] = variants::add(&source, &is_wanted, &notes, plain).map_err(config)?;
     guest.functions.retain(|_, function| !function.is_local);
-    if let (Some(file), Some(what)) = (&request.config, notes.strangers(&guest).first()) {
-        return Err(Error::Config {
-            file: file.clone(),
-            what: what.clone(),
-        });
+    if let Some(what) = notes.strangers(&guest).into_iter().next() {
+        return Err(config(what));
     }
     let rules = rules::decide(&exports, &guest, &host, &notes);
     let guest_part = format!("iotdec-guest-{}", exports.name);

@@ -3,7 +3,8 @@
 use iotdec_wrap::elf::Exports;
 use iotdec_wrap::notes::Notes;
 use iotdec_wrap::parse::{self, Source};
-use iotdec_wrap::rules::{Crossing, Decision, Element, Rule, Rules, decide};
+use iotdec_wrap::rules::{Crossing, Decision, Element, FormatRule, Rule, Rules, Variable, decide};
+use iotdec_wrap::variants;
 
 const HEADER: &str = "
 #include <stdarg.h>
@@ -61,6 +62,11 @@ int of_prints(prints p);
 int prints_text(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int prints_list(const char *format, va_list list) __attribute__((format(printf, 1, 0)));
 int variadic(int count, ...);
+enum { FIRST = 1, SECOND, THIRD };
+#define FOURTH (THIRD + 1)
+#define ALSO_FOURTH 4
+#define DIFFERS (sizeof(struct packed_here))
+#define NO_NUMBER text
 int to_file(FILE *file);
 int to_descriptor(int fd);
 const char *names(void);
@@ -69,13 +75,18 @@ int search(const char *name);
 ";
 
 fn rules(config: &str) -> Rules {
+    decided(config).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn decided(config: &str) -> Result<Rules, String> {
     let place = tempfile::tempdir().expect("a directory");
     let file = place.path().join("header.h");
     std::fs::write(&file, HEADER).expect("room");
     let notes: Notes = toml::from_str(config).expect("TOML");
     let source = Source::of(&[&file], &notes.flags);
-    let [guest, host] = parse::read(&source, &|_| true, [parse::GUEST, parse::HOST])
+    let headers = parse::read(&source, &|_| true, [parse::GUEST, parse::HOST])
         .unwrap_or_else(|error| panic!("{error}"));
+    let [guest, host] = variants::add(&source, &|_| true, &notes, headers)?;
     assert_eq!(notes.strangers(&guest), [""; 0]);
     let mut exports = Exports::default();
     for (name, function) in &guest.functions {
@@ -83,7 +94,7 @@ fn rules(config: &str) -> Rules {
             exports.functions.insert(name.clone(), None);
         }
     }
-    decide(&exports, &guest, &host, &notes)
+    Ok(decide(&exports, &guest, &host, &notes))
 }
 
 #[track_caller]
@@ -144,20 +155,12 @@ fn types_decide() {
         handler.parameters[0], handler.result,
         "one signature, one number"
     );
-    assert_eq!(
-        wrapped(&rules, "prints_text")
-            .format
-            .as_ref()
-            .map(|f| f.list),
-        Some(None)
-    );
-    assert_eq!(
-        wrapped(&rules, "prints_list")
-            .format
-            .as_ref()
-            .map(|f| f.list),
-        Some(Some(1))
-    );
+    let format = |name: &str| match wrapped(&rules, name).variable.as_deref() {
+        Some(Variable::Format(FormatRule { list, .. })) => *list,
+        other => panic!("{name}: {other:?}"),
+    };
+    assert_eq!(format("prints_text"), None);
+    assert_eq!(format("prints_list"), Some(1));
     match &parameters("of_calls")[0] {
         Crossing::Data(block) => assert_eq!(block.element, Element::Record("calls".into())),
         other => panic!("{other:?}"),
@@ -185,6 +188,7 @@ fn what_is_not_said_is_refused_with_the_line_that_settles_it() {
             "[function.to_descriptor] fd = \"descriptor\"",
         ),
         ("variadic", "[function.variadic] format = "),
+        ("variadic", "if count tells what they are, variants = "),
     ] {
         refused(&rules, name, says);
         refused(&rules, name, "wrap.toml");
@@ -249,6 +253,83 @@ fn a_word_decides() {
 }
 
 #[test]
+fn variants_are_by_constant() {
+    let rules = rules(
+        r#"
+        [function.variadic]
+        buffer = "out[room]"
+        [function.variadic.variants]
+        FIRST = ""
+        "*RD" = "int (*visit)(void *, int), void *"
+        "S*" = "struct plain, double"
+        FOURTH = "unsigned char *buffer, int room"
+        -9 = "struct opaque *, long"
+        "#,
+    );
+    let Some(Variable::Variants(selector, variants)) =
+        wrapped(&rules, "variadic").variable.as_deref()
+    else {
+        panic!("no variants");
+    };
+    assert_eq!(*selector, 0);
+    let further: Vec<_> = variants.iter().map(|it| &it.parameters[1..]).collect();
+    // Names and numbers first, the longer ones before.
+    assert!(
+        matches!(
+            further[..],
+            [
+                [Crossing::Data(_), Crossing::Number],
+                [],
+                [Crossing::Handle, Crossing::Number],
+                [Crossing::Function(_), Crossing::Value],
+                [Crossing::Record, Crossing::Number],
+            ]
+        ),
+        "{further:?}"
+    );
+}
+
+#[test]
+fn variants_that_cannot_be_are_errors() {
+    for (variants, says) in [
+        (
+            "FIFTH = \"int\"",
+            "function.variadic.variants: the headers have no integer FIFTH",
+        ),
+        ("NO_NUMBER = \"int\"", "no integer NO_NUMBER"),
+        (
+            "DIFFERS = \"int\"",
+            "DIFFERS is another number on the other side",
+        ),
+        ("FIRST = \"nothing\"", "variants that are no types: "),
+        (
+            "FOURTH = \"int\"\nALSO_FOURTH = \"long\"",
+            "FOURTH are the same number, 4",
+        ),
+        ("FOURTH = \"int\"\n4 = \"long\"", "are the same number, 4"),
+    ] {
+        let decided = decided(&format!("[function.variadic.variants]\n{variants}"));
+        let why = decided.err().unwrap_or_default();
+        assert!(why.contains(says), "{variants}: {why}");
+    }
+    for (variants, says) in [
+        (
+            "FIRST = \"float\"",
+            "variants.FIRST: float is passed as a wider type",
+        ),
+        ("FIRST = \"short\"", "short is passed as a wider type"),
+        (
+            "FIRST = \"void *p\"",
+            "variants.FIRST: p (void *): nothing says how much it is to; say in wrap.toml: [function.variadic] p = ",
+        ),
+        ("FIRST = \"long double\"", "long double"),
+    ] {
+        let rules = rules(&format!("[function.variadic.variants]\n{variants}"));
+        refused(&rules, "variadic", says);
+    }
+}
+
+#[test]
 fn what_is_left_can_be_shared() {
     let rules = rules("[defaults]\npointers = \"shared\"");
     for name in [
@@ -282,6 +363,10 @@ fn misspelt_names_are_found() {
         ("[struct.plain]\nsizes = \"value\"", "no field sizes"),
         ("[struct.buffer]\nonly = [\"none*\"]", "no function none*"),
         ("[defaults]\nhandles = [\"what*\"]", "no struct what*"),
+        (
+            "[function.text.variants]\n1 = \"int\"",
+            "it has no variants",
+        ),
         ("[parameter]\nwhich = \"value\"", "parameter.which"),
         ("[type]\n\"unsigned char*\" = \"value\"", "in this spelling"),
     ] {

@@ -10,12 +10,11 @@ mod reach;
 mod repack;
 mod variables;
 
-pub(crate) use message::REGISTERS;
 use message::member;
 
 use crate::elf::Exports;
-use crate::model::{Header, Parameter, Signature, Type, Value};
-use crate::rules::{Crossing, Decision, Rule, Rules};
+use crate::model::{Header, Parameter, Signature, Type, Value, Variant};
+use crate::rules::{Crossing, Decision, Rule, Rules, Variable};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -39,29 +38,47 @@ pub struct Plan<'a> {
     pub guest_part: &'a str,
 }
 
-/// A function that is wrapped.
-#[derive(Clone, Copy)]
+/// A call that crosses: a function that is wrapped, or a variant of one.
 struct Wrapped<'a> {
+    /// What it is called among all of them.
+    id: String,
+    /// The function.
     name: &'a str,
     signature: &'a Signature,
     rule: &'a Rule,
+    is_variant: bool,
 }
 
 impl<'a> Plan<'a> {
-    /// The functions that are wrapped, in the order of their numbers.
+    /// The calls that cross, in the order of their numbers.
     fn wrapped(&self) -> impl Iterator<Item = Wrapped<'a>> + use<'a> {
         let Plan { guest, rules, .. } = *self;
-        rules
-            .functions
-            .iter()
-            .filter_map(|(name, decision)| match decision {
-                Decision::Wrapped(rule) => Some(Wrapped {
-                    name,
-                    signature: &guest.functions[name].signature,
-                    rule,
-                }),
-                Decision::Refused(_) => None,
-            })
+        rules.functions.iter().flat_map(move |(name, decision)| {
+            let function = &guest.functions[name];
+            let whole = |rule| Wrapped {
+                id: name.clone(),
+                name,
+                signature: &function.signature,
+                rule,
+                is_variant: false,
+            };
+            match decision {
+                Decision::Refused(_) => Vec::new(),
+                Decision::Wrapped(rule) => match rule.variable.as_deref() {
+                    Some(Variable::Variants(_, rules)) => {
+                        let variants = function.variants.iter().zip(rules).enumerate();
+                        let variant = |(index, (variant, rule)): (_, (&'a Variant, _))| Wrapped {
+                            id: variant_id(name, index),
+                            signature: &variant.signature,
+                            is_variant: true,
+                            ..whole(rule)
+                        };
+                        variants.map(variant).collect()
+                    }
+                    _ => vec![whole(rule)],
+                },
+            }
+        })
     }
 
     /// Whether the library is given FILEs.
@@ -126,18 +143,14 @@ impl<'a> Plan<'a> {
         }
         text += "\nenum {\n";
         for function in self.wrapped() {
-            let _ = writeln!(text, "    F_{},", function.name);
+            let _ = writeln!(text, "    F_{},", function.id);
         }
         text += "    F_COUNT\n};\n\n/* What is done with FILEs. */\n\
                  enum { IOTDEC_READ, IOTDEC_WRITE, IOTDEC_SEEK, IOTDEC_CLOSE };\n";
-        for Wrapped {
-            name,
-            signature,
-            rule,
-        } in self.wrapped()
-        {
-            let is_format = rule.format.is_some();
-            text += &message::message(&format!("m_{name}"), signature, self.guest, is_format);
+        for function in self.wrapped() {
+            let (name, signature) = (format!("m_{}", function.id), function.signature);
+            let is_format = function.rule.variable.is_some();
+            text += &message::message(&name, signature, self.guest, is_format);
         }
         for (number, pointed) in self.rules.signatures.iter().enumerate() {
             let name = format!("s_{number}");
@@ -195,13 +208,18 @@ impl<'a> Plan<'a> {
     }
 }
 
+/// What the message of a function's variant is called after.
+fn variant_id(function: &str, index: usize) -> String {
+    format!("iotdec_{index}_{function}")
+}
+
 /// `TYPE NAME` for any type that C can spell.
-fn declare(value: &Value, name: &str) -> String {
+pub(crate) fn declare(value: &Value, name: &str) -> String {
     format!("{} {name}", spelled(value))
 }
 
 /// A type that can stand in front of a name.
-fn spelled(value: &Value) -> String {
+pub(crate) fn spelled(value: &Value) -> String {
     let spelling = &value.spelling;
     if spelling.contains(['(', '[']) {
         format!("__typeof__({spelling})")

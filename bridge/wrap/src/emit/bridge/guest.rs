@@ -4,7 +4,7 @@
 use super::message::{REGISTERS, STACK_WORDS, is_bytes, member};
 use super::{Plan, Wrapped, parameter_list, pointer_type, returns, spelled};
 use crate::model::{Float, Signature, Type, Value};
-use crate::rules::{Crossing, FormatRule};
+use crate::rules::{Crossing, FormatRule, Variable};
 use std::fmt::Write;
 
 pub fn source(plan: &Plan, fingerprint: u64) -> String {
@@ -24,7 +24,7 @@ pub fn source(plan: &Plan, fingerprint: u64) -> String {
     }
     text += "\nstatic void (*const iotdec_functions[])(void *) = {\n";
     for function in plan.wrapped() {
-        let _ = writeln!(text, "    f_{},", function.name);
+        let _ = writeln!(text, "    f_{},", function.id);
     }
     text += "    0\n};\n";
     for (number, pointed) in plan.rules.signatures.iter().enumerate() {
@@ -96,10 +96,12 @@ fn arguments(signature: &Signature) -> Vec<String> {
 
 fn call(function: &Wrapped, text: &mut String) {
     let Wrapped {
+        id,
         name,
         signature,
         rule,
-    } = *function;
+        ..
+    } = function;
     let mut given = arguments(signature);
     let mut after = String::new();
     for (given, (parameter, crossing)) in given
@@ -115,21 +117,21 @@ fn call(function: &Wrapped, text: &mut String) {
             _ => {}
         }
     }
-    match rule.format.as_deref() {
-        Some(FormatRule {
+    match rule.variable.as_deref() {
+        Some(Variable::Format(FormatRule {
             list: Some(list), ..
-        }) => {
+        })) => {
             given[*list] = "iotdec_list".into();
             let call = format!("({name})({})", given.join(", "));
             let store = store("iotdec_m->iotdec_result", &signature.result, &call);
             let _ = write!(
                 text,
-                "\nstatic void v_{name}(struct m_{name} *iotdec_m, ...)\n{{\n    va_list iotdec_list;\n    \
+                "\nstatic void v_{id}(struct m_{id} *iotdec_m, ...)\n{{\n    va_list iotdec_list;\n    \
                  va_start(iotdec_list, iotdec_m);\n{store}    va_end(iotdec_list);\n}}\n"
             );
             let words = variable(REGISTERS - 1, REGISTERS);
-            open(name, text);
-            let _ = writeln!(text, "    v_{name}(iotdec_m, {words});\n{after}}}");
+            open(id, text);
+            let _ = writeln!(text, "    v_{id}(iotdec_m, {words});\n{after}}}");
             return;
         }
         Some(_) => {
@@ -138,7 +140,7 @@ fn call(function: &Wrapped, text: &mut String) {
         }
         None => {}
     }
-    open(name, text);
+    open(id, text);
     // In parentheses, so that a macro of that name does not stand in for it.
     let call = format!("({name})({})", given.join(", "));
     *text += &store("iotdec_m->iotdec_result", &signature.result, &call);
@@ -149,10 +151,10 @@ fn call(function: &Wrapped, text: &mut String) {
     *text += "}\n";
 }
 
-fn open(name: &str, text: &mut String) {
+fn open(id: &str, text: &mut String) {
     let _ = write!(
         text,
-        "\nstatic void f_{name}(void *iotdec_p)\n{{\n    struct m_{name} *iotdec_m = iotdec_p;\n"
+        "\nstatic void f_{id}(void *iotdec_p)\n{{\n    struct m_{id} *iotdec_m = iotdec_p;\n"
     );
 }
 

@@ -10,7 +10,7 @@ use super::{
     Plan, Wrapped, copies, objects, parameter_list, reach, repack, returns, spelled, variables,
 };
 use crate::model::Signature;
-use crate::rules::Rule;
+use crate::rules::{Decision, Rule, Variable};
 use call::Call;
 use result::zero;
 use serve::serve;
@@ -44,9 +44,11 @@ pub fn source(plan: &Plan, fingerprint: u64) -> String {
         text += &copies::copies(tag, &plan.guest.records[tag], rule);
     }
     for Wrapped {
+        id,
         name,
         signature,
         rule,
+        is_variant,
     } in plan.wrapped()
     {
         let call = Call {
@@ -56,15 +58,21 @@ pub fn source(plan: &Plan, fingerprint: u64) -> String {
             plan,
         };
         let noreturn = plan.guest.functions[name].is_noreturn;
-        let begin = format!("struct m_{name} *iotdec_m");
+        let begin = format!("struct m_{id} *iotdec_m");
         let result = spelled(&signature.result);
-        let head = format!("{result} ({name})({})", parameter_list(signature));
-        text += &call.function(
-            &head,
-            &begin,
-            &format!("iotdec_call_run(&iotdec_c, F_{name})"),
-            noreturn,
-        );
+        let head = match is_variant {
+            true => format!("static {result} {id}({})", parameter_list(signature)),
+            false => format!("{result} ({name})({})", parameter_list(signature)),
+        };
+        let run = format!("iotdec_call_run(&iotdec_c, F_{id})");
+        text += &call.function(&head, &begin, &run, noreturn);
+    }
+    for (name, decision) in &plan.rules.functions {
+        if let Decision::Wrapped(rule) = decision
+            && let Some(Variable::Variants(selector, _)) = rule.variable.as_deref()
+        {
+            text += &variadic::select(&plan.guest.functions[name], name, rule, *selector);
+        }
     }
     for (name, signature, why) in plan.refused() {
         text += &refused(plan, name, signature, why);

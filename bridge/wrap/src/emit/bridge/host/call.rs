@@ -7,7 +7,7 @@ use crate::emit::bridge::message::member;
 use crate::emit::bridge::{Plan, objects, reach, repack, returns};
 use crate::model::{Parameter, Signature, Type};
 use crate::notes::Count;
-use crate::rules::{Block, Crossing, Element, Rule};
+use crate::rules::{Block, Crossing, Element, Rule, Variable};
 use std::fmt::Write;
 
 /// A function of the guest that is called.
@@ -42,7 +42,7 @@ impl Call<'_> {
         for (parameter, crossing) in self.parameters() {
             text += &self.before(parameter, crossing);
         }
-        if let Some(format) = &self.rule.format {
+        if let Some(Variable::Format(format)) = self.rule.variable.as_deref() {
             text += &self.variable(format);
         }
         let _ = writeln!(text, "    int iotdec_ok = {run};");
