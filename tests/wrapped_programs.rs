@@ -92,7 +92,7 @@ struct Compared {
 }
 
 impl Compared {
-    fn new(name: &str, soname: &str, header: &str, program: &str) -> Self {
+    fn new(name: &str, soname: &str, headers_of: &[&str], program: &str) -> Self {
         let Material {
             headers,
             native,
@@ -101,8 +101,8 @@ impl Compared {
         let place = place(program.trim_end_matches(".c"));
         let library = sysroot.join("lib/aarch64-linux-gnu").join(soname);
         let report = make(Request {
-            headers: vec![headers.join(header)],
-            include: vec![headers.clone()],
+            headers: headers_of.iter().map(|it| headers.join(it)).collect(),
+            include: vec![headers.clone(), headers.join(name)],
             library,
             config: Some(root().join(format!("examples/library-bridge/{name}.toml"))),
             output: place.join("wrapper"),
@@ -111,9 +111,10 @@ impl Compared {
         let source = sources().join(program);
         let compiled = place.join("program");
         let include = format!("-I{}", headers.display());
+        let own = format!("{include}/{name}");
         compile(
             "gcc",
-            &[&include],
+            &[&include, &own],
             &source,
             &compiled,
             &[&native.join(soname)],
@@ -140,14 +141,14 @@ impl Compared {
 
 #[test]
 fn expat_calls_back_a_million_times() {
-    let expat = Compared::new("expat", "libexpat.so.1", "expat.h", "parsing.c");
+    let expat = Compared::new("expat", "libexpat.so.1", &["expat.h"], "parsing.c");
     // Three callbacks for each element.
     expat.assert_same(amount(30_000, 333_334));
 }
 
 #[test]
 fn sqlite_calls_functions_of_the_program() {
-    let sqlite = Compared::new("sqlite3", "libsqlite3.so.0", "sqlite3.h", "database.c");
+    let sqlite = Compared::new("sqlite3", "libsqlite3.so.0", &["sqlite3.h"], "database.c");
     sqlite.assert_same(amount(2_000, 100_000));
 }
 
@@ -155,8 +156,23 @@ fn sqlite_calls_functions_of_the_program() {
 /// first argument is.
 #[test]
 fn sqlite_is_configured() {
-    let sqlite = Compared::new("sqlite3", "libsqlite3.so.0", "sqlite3.h", "configuration.c");
+    let sqlite = Compared::new(
+        "sqlite3",
+        "libsqlite3.so.0",
+        &["sqlite3.h"],
+        "configuration.c",
+    );
     sqlite.assert_same(0);
+}
+
+/// Functions like printf that a library calls: what they are told is text.
+#[test]
+fn libxml2_tells_functions_of_the_program_what_is_wrong() {
+    let headers = ["xmlreader", "xmlschemas", "relaxng", "xmlerror", "parser"];
+    let headers = headers.map(|name| format!("libxml2/libxml/{name}.h"));
+    let headers = headers.each_ref().map(String::as_str);
+    let xml = Compared::new("libxml2", "libxml2.so.2", &headers, "documents.c");
+    xml.assert_same(0);
 }
 
 /// The library for events, compiled for both and wrapped, and its program.

@@ -99,6 +99,12 @@ int k_vformat(char *to, size_t size, const char *format, va_list list) __attribu
 /* A format of letters: i, l, d and s, and p for a pointer that is left out at times. */
 int k_letters(char *to, size_t size, const char *letters, ...);
 
+/* Functions like printf behind pointers, both ways. */
+typedef int (*teller)(void *context, const char *format, int level, ...);
+int k_tell(teller tell, void *context, int number, const char *text);
+teller k_teller(void);
+teller k_tellers(teller tell);
+
 /* What follows depends on a parameter. */
 enum { K_SET_NAME = 1, K_SET_RATIO, K_SET_HOOK, K_SET_PAIR, K_FILL };
 #define K_GET_SUM 10

@@ -1,6 +1,7 @@
 /* A native program that uses all of it, and knows nothing of wrappers. */
 #include "kinds.h"
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -212,6 +213,28 @@ static void letters(void)
     IS(k_letters(text, sizeof text, "p", NULL) == 4);
 }
 
+static int tell(void *context, const char *format, int level, ...)
+{
+    va_list list;
+    va_start(list, level);
+    int length = vsnprintf(context, 200, format, list);
+    va_end(list);
+    return level * 1000 + length;
+}
+
+static void tellers(void)
+{
+    char text[200];
+    IS(k_tell(tell, text, -30, "text") == 2064);
+    IS(!strcmp(text, "-30 text -7.50|12345 1.52.53.54.55.56.57.58.59.5 1099511627776 %"));
+    IS(k_tellers(tell) == tell && k_tellers(k_teller()) == k_teller());
+    char *shared = (char *)k_made("a long text, into which another is written");
+    IS(k_teller()(shared, "%s: %d, %g", 7, "%d", 42, 0.5) == 7011);
+    IS(!strcmp(shared, "%d: 42, 0.5"));
+    IS(k_tell(k_teller(), shared, 1, "") == 2057);
+    k_free(shared);
+}
+
 static int hooked(void *user, struct pair pair)
 {
     ++*(int *)user;
@@ -301,6 +324,7 @@ int main(int argc, char **argv)
     shapes();
     formats();
     letters();
+    tellers();
     controls();
     mapped();
     files();

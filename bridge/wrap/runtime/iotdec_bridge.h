@@ -1,12 +1,10 @@
 /*
  * iotdec_bridge.h: what the native parts of all generated wrapper libraries have in common. Part of each of them.
  */
+#include "iotdec_text.h"
 #include <limits.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <wchar.h>
 
@@ -386,12 +384,8 @@ static IOTDEC_UNUSED void iotdec_place_double(struct iotdec_placing *to, double 
 
 /*
  * Finds out from a format as for printf what the arguments are, and places them; `strings` are conversions beyond `s`
- * that take a string. (A struct around the list, since a va_list that is a parameter is another type.)
+ * that take a string.
  */
-struct iotdec_list {
-    va_list list;
-};
-
 static IOTDEC_UNUSED void iotdec_format(struct iotdec_placing *to, const char *format, const char *strings,
                                         struct iotdec_list *from)
 {

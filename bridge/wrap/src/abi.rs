@@ -27,6 +27,8 @@ pub struct Abi<'a> {
     records: RefCell<BTreeMap<(String, String), Verdict>>,
     /// Patterns of the names of those of which only addresses cross.
     handles: &'a [String],
+    /// Whether somebody else decides on functions that are pointed to and variadic.
+    leaves_variadic: bool,
 }
 
 impl<'a> Abi<'a> {
@@ -37,12 +39,22 @@ impl<'a> Abi<'a> {
             host,
             records: RefCell::default(),
             handles: &[],
+            leaves_variadic: false,
         }
     }
 
     /// Of these records, which patterns may describe, only addresses cross.
     pub fn with_handles(self, handles: &'a [String]) -> Self {
         Self { handles, ..self }
+    }
+
+    /// Variadic functions that are pointed to are compared as if they took nothing more than
+    /// they declare: whether they can be called is for others to say.
+    pub fn leaving_variadic(self) -> Self {
+        Self {
+            leaves_variadic: true,
+            ..self
+        }
     }
 
     /// A function that both sides declare.
@@ -210,7 +222,7 @@ impl<'a> Abi<'a> {
             },
             place: at.place.clone(),
         };
-        if guest.variadic {
+        if guest.variadic && !self.leaves_variadic {
             return Some(at.refusal("it takes more arguments than it declares"));
         }
         self.call(guest, host, &at, seen).refusal().cloned()

@@ -100,6 +100,9 @@ pub struct Pointed {
     pub signature: Signature,
     /// Its name in `wrap.toml`, if something is said there.
     pub name: Option<String>,
+    /// Of a function like printf, the parameter that is the format. What crosses instead is
+    /// the text that its caller makes of it.
+    pub format: Option<usize>,
     /// How a call of the program's function by the library crosses: all pointers as they
     /// are.
     pub inward: Rule,
@@ -205,7 +208,9 @@ pub fn decide(exports: &Exports, guest: &Header, host: &Header, notes: &Notes) -
     let mut decider = Decider {
         guest,
         host,
-        abi: Abi::new(guest, host).with_handles(&notes.defaults.handles),
+        abi: Abi::new(guest, host)
+            .with_handles(&notes.defaults.handles)
+            .leaving_variadic(),
         notes,
         rules: Rules::default(),
         busy: BTreeSet::new(),
@@ -505,9 +510,10 @@ impl Decider<'_> {
         if !signature.prototype {
             return Err("nothing says what the function takes that it points at".into());
         }
-        if signature.variadic {
-            return Err("it points at a function with a variable number of arguments".into());
-        }
+        let format = match signature.variadic {
+            true => Some(self.callback_format(signature, typedef)?),
+            false => None,
+        };
         let mut parameters = Vec::new();
         let whose = Whose {
             table: "callback",
@@ -527,6 +533,7 @@ impl Decider<'_> {
         self.rules.signatures.push(Pointed {
             signature: signature.clone(),
             name: name.map(Into::into),
+            format,
             inward: unknown.clone(),
             outward: Err("not decided".into()),
         });
@@ -580,8 +587,32 @@ impl Decider<'_> {
             ..unknown
         };
         self.reach_inward(signature);
-        let outward = self.rule(whose, None, None);
+        let mut outward = self.rule(whose, None, None);
+        if let (Some(format), Ok(rule)) = (format, &mut outward) {
+            rule.parameters[format] = Crossing::Text;
+        }
         self.rules.signatures[number].outward = outward;
         Ok(number)
+    }
+
+    /// The format of a variadic function that is pointed to: the parameter's number.
+    fn callback_format(
+        &self,
+        signature: &Signature,
+        typedef: Option<&str>,
+    ) -> Result<usize, String> {
+        let name = typedef.unwrap_or("TYPEDEF");
+        let noted = said(&self.notes.callbacks, name).find_map(|n| n.format.as_ref());
+        let mut parameters = signature.parameters.iter();
+        let Some(noted) = noted else {
+            return Err(format!(
+                "it points at a function that takes more arguments than it declares; if they are \
+                 described as for printf, say in wrap.toml: [callback.{name}] format = \
+                 \"PARAMETER\""
+            ));
+        };
+        let is_text = |value: &Value| value.kind.pointee().is_some_and(|to| to.kind == Type::Char);
+        let found = parameters.position(|p| p.name == *noted && is_text(&p.value));
+        found.ok_or_else(|| format!("it points at a function without a text called {noted}"))
     }
 }

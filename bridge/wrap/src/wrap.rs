@@ -354,7 +354,7 @@ fn pkg_config_file(
 }
 
 /// What is there for all libraries.
-const RUNTIME: [(&str, &str); 5] = [
+const RUNTIME: [(&str, &str); 6] = [
     ("iotdec.h", include_str!("../../runtime/include/iotdec.h")),
     (
         "iotdec_wrapper.h",
@@ -364,6 +364,7 @@ const RUNTIME: [(&str, &str); 5] = [
         "iotdec_guest.h",
         include_str!("../../runtime/include/iotdec_guest.h"),
     ),
+    ("iotdec_text.h", include_str!("../runtime/iotdec_text.h")),
     (
         "iotdec_streams.h",
         include_str!("../runtime/iotdec_streams.h"),

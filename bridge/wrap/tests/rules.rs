@@ -188,6 +188,7 @@ fn what_is_not_said_is_refused_with_the_line_that_settles_it() {
             "[function.to_descriptor] fd = \"descriptor\"",
         ),
         ("variadic", "[function.variadic] format = "),
+        ("of_prints", "[callback.prints] format = "),
         ("variadic", "if count tells what they are, variants = "),
     ] {
         refused(&rules, name, says);
@@ -206,7 +207,6 @@ fn what_cannot_cross_is_refused() {
             wrapped(&rules, "to_file").parameters[..],
             [Crossing::Stream(_)]
         ));
-        refused(&rules, "of_prints", "more arguments than it declares");
         refused(&rules, "old_style", "do not say what it takes");
     }
 }
@@ -250,6 +250,24 @@ fn a_word_decides() {
     assert!(buffer.kept && buffer.counts_in("of_buffer") && !buffer.counts_in("one"));
     assert_eq!(buffer.fields.len(), 1);
     refused(&rules, "old_style", "wrap.toml refuses it: it is old");
+}
+
+#[test]
+fn the_text_crosses_of_a_variadic_callback() {
+    let rules = rules("[callback.prints]\nformat = \"arg1\"");
+    let Crossing::Function(number) = wrapped(&rules, "of_prints").parameters[0] else {
+        panic!("no function");
+    };
+    let pointed = &rules.signatures[number];
+    assert_eq!(pointed.format, Some(0));
+    assert_eq!(
+        pointed.outward.as_ref().map(|rule| &rule.parameters[0]),
+        Ok(&Crossing::Text)
+    );
+    for format in ["arg2", "message"] {
+        let rules = self::rules(&format!("[callback.prints]\nformat = {format:?}"));
+        refused(&rules, "of_prints", "without a text called");
+    }
 }
 
 #[test]

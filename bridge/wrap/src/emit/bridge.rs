@@ -208,6 +208,19 @@ impl<'a> Plan<'a> {
     }
 }
 
+/// Has a function like printf make the text that its format and its arguments stand for:
+/// `iotdec_s`.
+fn tell(signature: &Signature, format: usize) -> String {
+    let parameters = &signature.parameters;
+    let last = parameters.last().map_or("", |p| &p.name);
+    format!(
+        "    struct iotdec_list iotdec_l;\n    va_start(iotdec_l.list, {last});\n    \
+         char *iotdec_s = iotdec_told((const char *){}, &iotdec_l);\n    \
+         va_end(iotdec_l.list);\n",
+        parameters[format].name
+    )
+}
+
 /// What the message of a function's variant is called after.
 fn variant_id(function: &str, index: usize) -> String {
     format!("iotdec_{index}_{function}")
@@ -250,17 +263,26 @@ fn parameter_list(signature: &Signature) -> String {
 
 /// The type of pointers to such functions, as a cast needs it.
 fn pointer_type(signature: &Signature) -> String {
-    let list: Vec<_> = signature
-        .parameters
-        .iter()
-        .map(|p| spelled(&p.value))
-        .collect();
+    let parameters = signature.parameters.iter();
+    let mut list: Vec<_> = parameters.map(|p| spelled(&p.value)).collect();
+    if signature.variadic {
+        list.push("...".into());
+    }
     let list = if list.is_empty() {
         "void".into()
     } else {
         list.join(", ")
     };
     format!("{} (*)({list})", spelled(&signature.result))
+}
+
+/// The arguments of a call of a function like printf, of which the text is made already.
+fn told(mut arguments: Vec<String>, format: Option<usize>) -> String {
+    if let Some(format) = format {
+        let text = std::mem::replace(&mut arguments[format], "\"%s\"".into());
+        arguments.push(text);
+    }
+    arguments.join(", ")
 }
 
 fn returns(signature: &Signature) -> bool {

@@ -136,7 +136,7 @@ impl Decider<'_> {
     }
 
     fn block(&mut self, data: &Data, to: &Value) -> Result<Block, String> {
-        let element = self.element(&to.kind)?;
+        let element = self.element(to)?;
         if data.count.is_none() && to.kind == Type::Void {
             return Err(
                 "a pointer to anything: wrap.toml has to say how much, as in[COUNT]".into(),
@@ -173,17 +173,20 @@ impl Decider<'_> {
     }
 
     /// What an array or a single object of this type consists of.
-    pub(super) fn element(&mut self, kind: &Type) -> Result<Element, String> {
+    pub(super) fn element(&mut self, value: &Value) -> Result<Element, String> {
+        let kind = &value.kind;
         match kind {
             Type::Pointer(to) => match &to.kind {
-                Type::Function(signature) => Ok(Element::Functions(self.pointed(signature, None)?)),
+                Type::Function(signature) => Ok(Element::Functions(
+                    self.pointed(signature, value.typedef.as_deref())?,
+                )),
                 _ => Ok(match self.object(kind) {
                     Some(tag) => Element::Objects(tag),
                     None => Element::Bytes,
                 }),
             },
             Type::Record(tag) => self.record(tag),
-            Type::Array { element, .. } => match self.element(&element.kind)? {
+            Type::Array { element, .. } => match self.element(element)? {
                 Element::Bytes => Ok(Element::Bytes),
                 Element::Repacked(_) => {
                     Err("an array of arrays of structs that are laid out differently".into())
@@ -228,7 +231,7 @@ impl Decider<'_> {
                 None if self.is_handle(tag) => Ok(Crossing::Handle),
                 None if amount.is_some() || parameter.is_array => {
                     // What is wrong with the struct itself comes first.
-                    self.element(&to.kind)?;
+                    self.element(to)?;
                     Err(
                         "it may be to several structs, as a number follows or an array is written"
                             .into(),

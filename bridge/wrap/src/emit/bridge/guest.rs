@@ -2,16 +2,16 @@
 //! what the library calls.
 
 use super::message::{REGISTERS, STACK_WORDS, is_bytes, member};
-use super::{Plan, Wrapped, parameter_list, pointer_type, returns, spelled};
-use crate::model::{Float, Signature, Type, Value};
-use crate::rules::{Crossing, FormatRule, Variable};
+use super::{Plan, Wrapped, parameter_list, pointer_type, returns, spelled, tell, told};
+use crate::model::{Float, Parameter, Signature, Type, Value};
+use crate::rules::{Crossing, FormatRule, Pointed, Variable};
 use std::fmt::Write;
 
 pub fn source(plan: &Plan, fingerprint: u64) -> String {
     let mut text = plan.opening("the part that runs in the guest");
     // The runtime's header before any function: it gives a register a name.
     text += "#include \"iotdec_guest.h\"\n#include \"headers.h\"\n#include \"messages.h\"\n\
-             #include <stdarg.h>\n#include <string.h>\n";
+             #include \"iotdec_text.h\"\n#include <string.h>\n";
     if plan.lends_descriptors() {
         text += LENT;
     }
@@ -28,8 +28,8 @@ pub fn source(plan: &Plan, fingerprint: u64) -> String {
     }
     text += "    0\n};\n";
     for (number, pointed) in plan.rules.signatures.iter().enumerate() {
-        serve(number, &pointed.signature, &mut text);
-        entry(number, &pointed.signature, &mut text);
+        serve(number, pointed, &mut text);
+        entry(number, pointed, &mut text);
     }
     text += "\nstatic void (*const iotdec_serve[])(void *, void *) = {\n";
     let count = plan.rules.signatures.len();
@@ -191,11 +191,12 @@ fn variable(general: usize, floating: usize) -> String {
 }
 
 /// Calls a function of the guest for the program.
-fn serve(number: usize, signature: &Signature, text: &mut String) {
+fn serve(number: usize, pointed: &Pointed, text: &mut String) {
+    let signature = &pointed.signature;
     let call = format!(
         "(({})iotdec_target_)({})",
         pointer_type(signature),
-        arguments(signature).join(", ")
+        told(arguments(signature), pointed.format)
     );
     let _ = write!(
         text,
@@ -210,17 +211,27 @@ fn serve(number: usize, signature: &Signature, text: &mut String) {
 }
 
 /// What the library calls when it calls a function of the program.
-fn entry(number: usize, signature: &Signature, text: &mut String) {
+fn entry(number: usize, pointed: &Pointed, text: &mut String) {
+    let Pointed {
+        signature, format, ..
+    } = pointed;
     let result = spelled(&signature.result);
+    let told = format.map_or_else(String::new, |format| tell(signature, format));
     let _ = write!(
         text,
-        "\nstatic {result} entry_{number}({})\n{{\n    void *iotdec_to = iotdec_target;\n    \
+        "\nstatic {result} entry_{number}({})\n{{\n    void *iotdec_to = iotdec_target;\n{told}    \
          struct iotdec_callback iotdec_c;\n    struct s_{number} *iotdec_m = \
          iotdec_callback_begin(&iotdec_c, sizeof *iotdec_m);\n",
         parameter_list(signature)
     );
-    for parameter in &signature.parameters {
-        *text += &pack(&parameter.name, &parameter.value);
+    for (index, Parameter { name, value, .. }) in signature.parameters.iter().enumerate() {
+        *text += &match *format == Some(index) {
+            true => format!(
+                "    iotdec_m->{} = (uint64_t)(uintptr_t)iotdec_s;\n",
+                member(name)
+            ),
+            false => pack(name, value),
+        };
     }
     let _ = writeln!(
         text,
@@ -234,6 +245,9 @@ fn entry(number: usize, signature: &Signature, text: &mut String) {
         );
     }
     *text += "    iotdec_callback_end(&iotdec_c);\n";
+    if format.is_some() {
+        *text += "    free(iotdec_s);\n";
+    }
     if returns(signature) {
         *text += "    return iotdec_r;\n";
     }

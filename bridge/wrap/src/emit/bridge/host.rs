@@ -7,10 +7,11 @@ mod variadic;
 
 use super::message::is_bytes;
 use super::{
-    Plan, Wrapped, copies, objects, parameter_list, reach, repack, returns, spelled, variables,
+    Plan, Wrapped, copies, objects, parameter_list, reach, repack, returns, spelled, tell,
+    variables,
 };
 use crate::model::Signature;
-use crate::rules::{Decision, Rule, Variable};
+use crate::rules::{Decision, Pointed, Variable};
 use call::Call;
 use result::zero;
 use serve::serve;
@@ -78,14 +79,8 @@ pub fn source(plan: &Plan, fingerprint: u64) -> String {
         text += &refused(plan, name, signature, why);
     }
     for (number, pointed) in plan.rules.signatures.iter().enumerate() {
-        serve(plan, number, &pointed.signature, &pointed.inward, &mut text);
-        entry(
-            plan,
-            number,
-            &pointed.signature,
-            &pointed.outward,
-            &mut text,
-        );
+        serve(plan, number, pointed, &mut text);
+        entry(plan, number, pointed, &mut text);
     }
     text += "\nstatic void (*const iotdec_serve[])(void *, void *) = {\n";
     for number in 0..signatures {
@@ -114,16 +109,12 @@ fn refused(plan: &Plan, name: &str, signature: &Signature, why: &str) -> String 
     }
     text + "}\n"
 }
+
 /// What the program calls when it calls a function of the library by its address.
-fn entry(
-    plan: &Plan,
-    number: usize,
-    signature: &Signature,
-    rule: &Result<Rule, String>,
-    text: &mut String,
-) {
+fn entry(plan: &Plan, number: usize, pointed: &Pointed, text: &mut String) {
+    let signature = &pointed.signature;
     let result = spelled(&signature.result);
-    let rule = match rule {
+    let rule = match &pointed.outward {
         Ok(rule) => rule,
         Err(why) => {
             let _ = write!(
@@ -150,10 +141,7 @@ fn entry(
         }
     };
     let call = Call {
-        name: plan.rules.signatures[number]
-            .name
-            .as_deref()
-            .unwrap_or_default(),
+        name: pointed.name.as_deref().unwrap_or_default(),
         signature,
         rule,
         plan,
@@ -163,11 +151,35 @@ fn entry(
         parameter_list(signature)
     );
     // The register is read before anything else can use it.
-    let begin = format!("void *iotdec_to = iotdec_target;\n    struct s_{number} *iotdec_m");
-    *text += &call.function(
-        &head,
-        &begin,
-        &format!("iotdec_call_pointer(&iotdec_c, {number}, iotdec_to)"),
-        false,
+    let target = "void *iotdec_to = iotdec_target;\n";
+    let run = format!("iotdec_call_pointer(&iotdec_c, {number}, iotdec_to)");
+    let message = format!("struct s_{number} *iotdec_m");
+    let Some(format) = pointed.format else {
+        *text += &call.function(&head, &format!("{target}    {message}"), &run, false);
+        return;
+    };
+    let fixed = Signature {
+        variadic: false,
+        ..signature.clone()
+    };
+    let told = format!(
+        "static {result} told_{number}(void *iotdec_to, {})",
+        parameter_list(&fixed)
+    );
+    *text += &call.function(&told, &message, &run, false);
+    let mut given: Vec<_> = fixed.parameters.iter().map(|p| &p.name[..]).collect();
+    given[format] = "iotdec_s";
+    let call = format!("told_{number}(iotdec_to, {})", given.join(", "));
+    let (call, end) = match returns(signature) {
+        true => (
+            format!("{result} iotdec_r = {call}"),
+            "    return iotdec_r;\n",
+        ),
+        false => (call, ""),
+    };
+    let _ = write!(
+        text,
+        "\n{head}\n{{\n    {target}{}    {call};\n    free(iotdec_s);\n{end}}}\n",
+        tell(signature, format)
     );
 }

@@ -1,13 +1,21 @@
 //! A function of the program's, as the library calls it.
 
 use crate::emit::bridge::message::{is_bytes, member};
-use crate::emit::bridge::{Plan, declare, objects, pointer_type, reach, repack, returns, spelled};
-use crate::model::{Signature, Type};
-use crate::rules::{Crossing, Rule};
+use crate::emit::bridge::{
+    Plan, declare, objects, pointer_type, reach, repack, returns, spelled, told,
+};
+use crate::model::Type;
+use crate::rules::{Crossing, Pointed};
 use std::fmt::Write;
 
 /// Calls a function of the program for the library.
-pub fn serve(plan: &Plan, number: usize, signature: &Signature, rule: &Rule, text: &mut String) {
+pub fn serve(plan: &Plan, number: usize, pointed: &Pointed, text: &mut String) {
+    let Pointed {
+        signature,
+        inward: rule,
+        format,
+        ..
+    } = pointed;
     let field = |name: &str| format!("iotdec_m->{}", member(name));
     let mut arguments = Vec::new();
     let crossings = rule.parameters.iter();
@@ -53,7 +61,7 @@ pub fn serve(plan: &Plan, number: usize, signature: &Signature, rule: &Rule, tex
     let call = format!(
         "(({})iotdec_to)({})",
         pointer_type(signature),
-        arguments.join(", ")
+        told(arguments, *format)
     );
     let result = "iotdec_m->iotdec_result";
     *text += &before;
