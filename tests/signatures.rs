@@ -8,9 +8,10 @@
 use functions::Batch;
 use iotdec_tests::environment::{is_full, root, variable_or_advice};
 use iotdec_wrap::wrap::{Request, wrap};
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
 use std::time::Instant;
 
 #[path = "signatures/functions.rs"]
@@ -25,7 +26,7 @@ const BATCH: usize = 100;
 /// Values that each function is called with.
 const ROUNDS: u64 = 4;
 /// Threads that call all of them at once.
-const THREADS: u64 = 3;
+const THREADS: u64 = 8;
 
 /// The seed of the first batch; IOTDEC_SEED is another.
 fn seed() -> u64 {
@@ -43,12 +44,45 @@ fn batches() -> u64 {
     batches.unwrap_or(21)
 }
 
+/// Processes that keep every processor busy, until this is dropped.
+struct Busy(Vec<Child>);
+
+impl Busy {
+    fn all() -> Self {
+        let count = std::thread::available_parallelism().map_or(1, usize::from);
+        let start = |_| {
+            let mut command = Command::new("timeout");
+            command.args(["1000", "sh", "-c", "while :; do :; done"]);
+            command.spawn().expect("timeout is part of the system")
+        };
+        Self((0..count).map(start).collect())
+    }
+
+    /// Whether they still are.
+    fn were(&mut self) -> bool {
+        let mut all = self.0.iter_mut();
+        all.all(|it| matches!(it.try_wait(), Ok(None)))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            // SIGTERM, which `timeout` passes on.
+            let _ = Command::new("kill").arg(child.id().to_string()).status();
+            let _ = child.wait();
+        }
+    }
+}
+
 /// A batch that was compiled.
 struct Made {
     place: PathBuf,
     native: PathBuf,
     guest: PathBuf,
     program: PathBuf,
+    /// Preloaded to have system calls leave an `errno` that is nobody's.
+    spoiler: PathBuf,
 }
 
 /// Options come before the source, libraries behind it.
@@ -93,6 +127,7 @@ impl Made {
             native,
             guest,
             program: place.join("program"),
+            spoiler: place.join("liberrno.so"),
             place,
         };
         made.library("gcc", level(0), &made.native);
@@ -104,6 +139,8 @@ impl Made {
             &made.program,
             &[&made.native.join(SONAME)],
         );
+        let source = root().join("tests/signatures/errno.c");
+        compile("gcc", &["-shared", "-fPIC"], &source, &made.spoiler, &[]);
         made
     }
 
@@ -136,8 +173,11 @@ impl Made {
 
     /// What the program says with a library that is in this directory.
     fn run(&self, directory: &Path, seed: u64, threads: u64) -> Result<Vec<String>, String> {
+        let mut preload = OsString::from("LD_PRELOAD=");
+        preload.push(&self.spoiler);
         let output = Command::new("timeout")
-            .arg("200")
+            .args(["200", "env"])
+            .arg(preload)
             .arg(&self.program)
             .args([seed, ROUNDS, threads].map(|number| number.to_string()))
             .env("LD_LIBRARY_PATH", directory)
@@ -245,12 +285,35 @@ fn functions_do_behind_wrappers_what_they_do_natively() {
     assert_eq!(figures.functions as u64, batches * count as u64);
 }
 
+/// Function pointers are exchanged by all threads at once when a worker is new, which is when they
+/// get into each other's way; so it is new many times, on a machine that has other things to do.
+#[test]
+fn threads_see_the_same_however_they_come_in_each_others_way() {
+    const SEED: u64 = 20_260_120;
+    let runs = if is_full() { 300 } else { 6 };
+    let batch = Batch::draw(SEED, BATCH);
+    let made = Made::new(&batch, SEED);
+    let expected = made.run(&made.native, SEED, 1).expect("it runs natively");
+    let wrapped = made.wrap(BATCH).expect("all can be wrapped");
+    let mut busy = Busy::all();
+    let start = Instant::now();
+    let mut wrong = Vec::new();
+    for run in 0..runs {
+        let found = made.run(&wrapped, SEED, THREADS).expect("it runs");
+        let different = differences(&expected, &found);
+        wrong.extend(different.iter().map(|line| format!("run {run}: {line}")));
+    }
+    println!("{runs} runs of {THREADS} threads: {:?}", start.elapsed());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(busy.were(), "the machine was not busy");
+}
+
 /// Or the test above shows nothing: a library that gets one function wrong is found out,
 /// and by that function alone.
 #[test]
 fn a_mistake_in_one_function_is_seen() {
     const COUNT: usize = 30;
-    // Of its own, as the other test runs at the same time.
+    // Of its own, as the other tests run at the same time.
     let seed = seed() + 1_000_000;
     let batch = Batch::draw(seed, COUNT);
     let made = Made::new(&batch, seed);

@@ -271,8 +271,11 @@ impl Process {
         if fault == Fault::Outside
             && let Some(foreign) = self.foreign()
         {
+            // As POSIX has it: free leaves errno alone.
+            let errno = os::errno();
             // SAFETY: promised by the caller.
             let freed = unsafe { (foreign.free)(pointer) };
+            os::set_errno(errno);
             if freed {
                 return;
             }

@@ -1,5 +1,6 @@
 //! One call, from begin to end: what generated code makes of a lane.
 
+use super::errno;
 use super::error::{self, Kind, Record};
 use super::lane::{self, HostLane, lane_for};
 use super::wrapper::{State, Wrapper};
@@ -48,8 +49,7 @@ impl Call {
     /// `call` is valid for writing and lies in the caller's frame.
     #[inline]
     pub unsafe fn begin(call: *mut Self, wrapper: &Wrapper, size: usize) -> *mut c_void {
-        // SAFETY: this thread's.
-        let errno = unsafe { *nix::libc::__errno_location() };
+        let errno = errno::get();
         let begun = lane_for(wrapper).and_then(|lane| {
             let size = Some(size).filter(|size| *size <= MAX_MESSAGE);
             // SAFETY: this thread's lane, which nobody borrows now.

@@ -18,6 +18,7 @@ mod adopt;
 pub mod call;
 mod confine;
 mod ending;
+pub(crate) mod errno;
 pub mod error;
 mod exchange;
 mod functions;

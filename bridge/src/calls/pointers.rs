@@ -1,6 +1,7 @@
 //! Data that pointers point to: copied if it is not shared, looked at when it comes back.
 
 use super::call::Call;
+use super::errno;
 use super::error::{Kind, Record};
 use super::exchange::{HostExchange, is_of_ended};
 use super::process::workers;
@@ -70,7 +71,7 @@ impl Call {
         let Some((lane, state)) = self.parties() else {
             return 0;
         };
-        match lane.give_function(state, function, signature) {
+        match errno::keep(|| lane.give_function(state, function, signature)) {
             Ok(guest) => guest,
             Err(record) => {
                 self.fail(record);
@@ -85,7 +86,7 @@ impl Call {
         let Some((lane, state)) = self.parties() else {
             return 0;
         };
-        match lane.take_function(state, function, signature) {
+        match errno::keep(|| lane.take_function(state, function, signature)) {
             Ok(native) => native,
             Err(record) => {
                 self.fail(record);
@@ -97,7 +98,7 @@ impl Call {
     /// `iotdec_meet_function`
     pub fn meet_function(&mut self, function: u64, signature: u32) -> u64 {
         match self.parties() {
-            Some((lane, state)) => lane.meet_function(state, function, signature),
+            Some((lane, state)) => errno::keep(|| lane.meet_function(state, function, signature)),
             None => function,
         }
     }
@@ -140,7 +141,7 @@ impl Call {
     /// `iotdec_handle`
     pub fn check_handle(&mut self, handle: u64) -> u64 {
         if let Some(lane) = self.lane()
-            && let Err(record) = lane.check_handle(handle)
+            && let Err(record) = errno::keep(|| lane.check_handle(handle))
         {
             self.fail(record);
         }
@@ -150,7 +151,7 @@ impl Call {
     /// `iotdec_give_descriptor`
     pub fn give_descriptor(&mut self, descriptor: i32) -> i32 {
         let given = match self.lane() {
-            Some(lane) => lane.worker.give_descriptor(descriptor),
+            Some(lane) => errno::keep(|| lane.worker.give_descriptor(descriptor)),
             None => return -1,
         };
         given.unwrap_or_else(|record| {
@@ -183,8 +184,12 @@ impl Call {
 /// `iotdec_is_shared`
 pub fn is_shared(address: u64, size: usize) -> bool {
     let size = size as u64;
-    HostExchange::get().is_ok_and(|it| it.exchange.range().contains(address, size))
-        || workers()
-            .iter()
-            .any(|worker| !worker.is_over() && worker.shares(address, size))
+    let of_worker = || {
+        let mut workers = workers().into_iter();
+        workers.any(|worker| !worker.is_over() && worker.shares(address, size))
+    };
+    errno::keep(|| {
+        HostExchange::get().is_ok_and(|it| it.exchange.range().contains(address, size))
+            || of_worker()
+    })
 }

@@ -5,6 +5,7 @@
 //! Pointers in variables cross as those in parameters do.
 
 use super::call::Call;
+use super::errno;
 use super::error::{Kind, Record};
 use super::heap::heap;
 use super::worker::Worker;
@@ -148,17 +149,15 @@ impl Table {
 
     /// Gives the library what the program has changed.
     pub(crate) fn push(&self, call: &mut Call) {
-        self.each(call, give);
+        errno::keep(|| self.each(call, give));
     }
 
     /// Gives the program what the library has changed.
     pub(crate) fn pull(&self, call: &mut Call) {
-        self.each(call, take);
+        errno::keep(|| self.each(call, take));
     }
 
     fn each(&self, call: &mut Call, step: fn(&mut Call, &Variable, &mut Twin)) {
-        // SAFETY: this thread's. It is the call's, not ours.
-        let errno = unsafe { *libc::__errno_location() };
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if self.attach(call, &mut known).is_some() {
             let all = self.all.iter().zip(&mut known.twins);
@@ -166,8 +165,6 @@ impl Table {
                 step(call, variable, twin);
             }
         }
-        // SAFETY: as above.
-        unsafe { *libc::__errno_location() = errno };
     }
 
     /// Finds the variables of a worker that is new, and takes over what is in them, but for

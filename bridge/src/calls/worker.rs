@@ -1,6 +1,7 @@
 //! A worker for calls, as all threads of the program see it.
 
 use super::adopt;
+use super::errno;
 use super::error::{Kind, Record};
 use super::exchange::{HostExchange, Segment, end_memory};
 use super::functions::Functions;
@@ -226,8 +227,10 @@ impl Worker {
     /// Whether it is in a library's file.
     #[cold]
     pub(crate) fn is_image(&self, address: u64, size: u64) -> bool {
-        let images = self.images.read().expect("nothing panics with it");
-        images.iter().any(|image| image.contains(address, size))
+        errno::keep(|| {
+            let images = self.images.read().expect("nothing panics with it");
+            images.iter().any(|image| image.contains(address, size))
+        })
     }
 
     pub(crate) fn add_image(&self, range: Range) {

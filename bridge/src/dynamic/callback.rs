@@ -3,7 +3,7 @@
 use super::place::{self, Returned};
 use super::types::{Parts, Signature};
 use super::value::Value;
-use crate::calls::{self, Call, ErrorKind, Record, Wrapper};
+use crate::calls::{self, Call, ErrorKind, Record, Wrapper, errno};
 use iotdec_wire::registers::Registers;
 use nix::libc;
 use std::collections::HashMap;
@@ -112,11 +112,11 @@ impl Drop for Callback {
 
 /// Serves all callbacks.
 pub(super) unsafe extern "C-unwind" fn serve(message: *mut c_void, target: *mut c_void) {
-    let found = {
+    let found = errno::keep(|| {
         let known = KNOWN.lock().expect("nothing panics with it");
         let known = known.as_ref().and_then(|it| it.get(&(target as u64)));
         known.map(|it| (it.wrapper, it.signature.clone(), it.closure.clone()))
-    };
+    });
     // The host is called back with nothing that it did not give.
     let Some((wrapper, signature, closure)) = found else {
         return;

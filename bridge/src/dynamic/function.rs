@@ -3,9 +3,8 @@
 use super::error::{last, nearest};
 use super::place::{self, Returned};
 use super::{CallError, Library, Signature, Value, callback};
-use crate::calls::{self, Call, ErrorKind, Record, lane_for, write_out};
+use crate::calls::{self, Call, ErrorKind, Record, errno, lane_for, write_out};
 use iotdec_wire::registers::{self, Registers};
-use nix::libc;
 use std::ffi::c_void;
 use std::mem::MaybeUninit;
 use std::sync::Mutex;
@@ -89,7 +88,7 @@ impl Function {
             // SAFETY: begun, run and ended here, in this frame; `errno` is this thread's. A
             // panic of a callback leaves what the next call that begins finds dead.
             unsafe {
-                *libc::__errno_location() = 0;
+                errno::set(0);
                 let message = Call::begin(call, self.library.wrapper, size);
                 if message.is_null() {
                     return Err(last());
@@ -168,7 +167,7 @@ impl Function {
             if !Call::run(call, registers::CALL) {
                 return Err(last());
             }
-            let errno = *libc::__errno_location();
+            let errno = errno::get();
             std::ptr::copy_nonoverlapping(message.cast::<u8>(), image.as_mut_ptr(), image.len());
             registers = bytemuck::pod_read_unaligned(&image[..head]);
             let size = parts.result.size();
