@@ -115,6 +115,39 @@ static int start(void *(*run)(void *), void *argument)
     return pthread_create(&thread, &attributes, run, argument);
 }
 
+#define PRINTERS 60
+struct printer {
+    pthread_t thread;
+    int number, lines, wrong;
+};
+
+static void *printer(void *p)
+{
+    struct printer *it = p;
+    for (int i = 0; i < it->lines; i++) {
+        it->wrong += asked(it->number * 1000 + i) != it->number * 1000 + i + 1;
+        fprintf(stderr, "thread %d line %d, of which all is to be seen, and nothing in between\n", it->number, i);
+    }
+    return NULL;
+}
+
+/* Threads that print so many lines each, and call back before each of them. How many answers were wrong. */
+static int prints(int lines)
+{
+    static struct printer all[PRINTERS];
+    int wrong = 0;
+    for (int i = 0; i < PRINTERS; i++) {
+        all[i] = (struct printer){.number = i, .lines = lines};
+        if (pthread_create(&all[i].thread, NULL, printer, &all[i]))
+            abort();
+    }
+    for (int i = 0; i < PRINTERS; i++) {
+        pthread_join(all[i].thread, NULL);
+        wrong += all[i].wrong;
+    }
+    return wrong;
+}
+
 int misbehave(enum misdeed what, answer f, uint64_t number)
 {
     char *begin, *end;
@@ -186,10 +219,8 @@ int misbehave(enum misdeed what, answer f, uint64_t number)
                 return (int) i;
         sleep(100);
         return (int) number;
-    case FLOOD_STDERR:
-        for (uint64_t i = 0; i < number; i++)
-            fputs("a line without an end, a line without an end, a line without an end ", stderr);
-        return 0;
+    case FLOOD_OUTPUT:
+        return prints((int) number);
     case CALL_LATER:
         return start(later, (void *) (uintptr_t) number);
     case EAT_MEMORY: {

@@ -37,7 +37,7 @@ enum misdeed {
     WRITE_OVER_ALL,
     WRITE_OVER_ALL_ALWAYS,
     FLOOD_THREADS,
-    FLOOD_STDERR,
+    FLOOD_OUTPUT,
     CALL_LATER,
     EAT_MEMORY,
     SPIN,

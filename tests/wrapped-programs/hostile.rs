@@ -42,8 +42,9 @@ fn made() -> &'static (PathBuf, PathBuf) {
     })
 }
 
+/// What the library has written to its standard error meanwhile.
 #[track_caller]
-fn goes_on(what: &str) {
+fn goes_on(what: &str) -> String {
     let (program, wrapper) = made();
     let short = [("SHORT", Path::new("1"))];
     let variables = if is_full() { &short[..0] } else { &short[..] };
@@ -58,6 +59,7 @@ fn goes_on(what: &str) {
         // What the library writes comes here, too.
         String::from_utf8_lossy(&output.stderr[..output.stderr.len().min(4000)])
     );
+    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 #[test]
@@ -88,6 +90,30 @@ fn a_worker_that_ends_hangs_or_becomes_another_program_is_replaced() {
 #[test]
 fn whatever_is_written_over_the_lanes_the_program_goes_on() {
     goes_on("scribbling");
+}
+
+#[test]
+fn floods_of_threads_that_call_back_and_print_end_or_are_served() {
+    const THREADS: usize = 60;
+    const ROUNDS: usize = 6;
+    const LINES: usize = 20;
+    let printed = goes_on("floods");
+    let printed = printed.lines().filter(|line| line.starts_with("thread "));
+    let mut next = [0; THREADS];
+    for line in printed {
+        let thread: usize = line
+            .split(' ')
+            .nth(1)
+            .and_then(|word| word.parse().ok())
+            .expect(line);
+        let number = next[thread] % LINES;
+        next[thread] += 1;
+        let whole = format!(
+            "thread {thread} line {number}, of which all is to be seen, and nothing in between"
+        );
+        assert_eq!(line, whole);
+    }
+    assert_eq!(next, [ROUNDS * LINES; THREADS]);
 }
 
 #[test]

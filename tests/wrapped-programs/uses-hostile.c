@@ -171,12 +171,18 @@ static void scribbling(void)
     }
 }
 
+enum { FLOOD_ROUNDS = 6, FLOOD_LINES = 20 };
 static void floods(void)
 {
-    iotdec_set_call_timeout(20000);
-    for (int round = 0; round < 2; round++)
-        fails(FLOOD_THREADS, 400, IOTDEC_EXITED, IOTDEC_CRASHED, 0);
-    CHECK(misbehave(FLOOD_STDERR, answers, 10000) == 0);
+    /* No limit of time: how long hundreds of threads take to start is the machine's affair. Twice, for the next worker
+     * has all lanes again. */
+    for (int round = 0; round < 2; round++) {
+        fails(FLOOD_THREADS, 400, IOTDEC_EXITED, IOTDEC_EXITED, 0);
+        CHECK(strstr(error.text, "the program has no lane for it"));
+    }
+    /* All rounds together have more threads than there are lanes. */
+    for (int round = 0; round < FLOOD_ROUNDS; round++)
+        CHECK(misbehave(FLOOD_OUTPUT, answers, FLOOD_LINES) == 0);
     works();
 }
 
