@@ -170,6 +170,12 @@ impl End {
         bell.ring();
     }
 
+    /// Whether the peer's next post is there.
+    #[inline]
+    pub fn has_next(&self, post: &Post) -> bool {
+        post.has(self.received.wrapping_add(1))
+    }
+
     /// Waits for the peer's next post; `None` once `over` says that there will be none.
     /// `over` is asked often; who makes it true rings the bell. Before each sleep, `nap`
     /// is asked how long it may last.

@@ -249,6 +249,8 @@ pub unsafe fn serve_next(lane: *mut GuestLane, level: u32) -> ControlFlow<Outcom
     let Some(function) = function else {
         die("the two parts of a wrapper do not fit together");
     };
+    // SAFETY: as above.
+    unsafe { (*lane).shared.to_host.claim() };
     // On our stack, so that whoever is called within the call does not write over it.
     let mut room = MaybeUninit::<Small>::uninit();
     let room = room.as_mut_ptr().cast::<u64>();
