@@ -8,7 +8,7 @@ use std::hint::black_box;
 /// it can write there; and that costs as much as the answer's own way. So the guest takes the line
 /// while it works ([`Post::claim`](iotdec_wire::lane::Post::claim)), and the host leaves it alone until the
 /// answer should be there, which it learns from the answers before. Measured on two cores of a Xeon,
-/// an empty call takes 415 ns without it and 340 ns with it (`docs/call-latency.md`).
+/// an empty call takes 380 ns without it and 348 ns with it (`docs/call-latency.md`).
 ///
 /// Callbacks have none, and neither has the guest: when the program calls next, nothing tells.
 #[derive(Clone, Copy, Debug, Default)]
