@@ -129,10 +129,26 @@ impl Compared {
 
     #[track_caller]
     fn assert_same(&self, word: u64) {
+        self.assert_same_with(word, &[]);
+    }
+
+    /// The same of a program whose memory is shared.
+    #[track_caller]
+    fn assert_same_where_all_is_shared(&self, word: u64) {
+        let malloc = variable_or_advice("IOTDEC_MALLOC");
+        let yes = Path::new("1");
+        self.assert_same_with(
+            word,
+            &[("LD_PRELOAD", &malloc), ("IOTDEC_SHARE_PROGRAM", yes)],
+        );
+    }
+
+    #[track_caller]
+    fn assert_same_with(&self, word: u64, more: &[(&str, &Path)]) {
         let words = [word.to_string()];
         let expected = said(&run(&self.program, &words, &self.native, &[]));
         let start = Instant::now();
-        let variables = [("IOTDEC_SYSROOT", self.sysroot.as_path())];
+        let variables = [&[("IOTDEC_SYSROOT", self.sysroot.as_path())], more].concat();
         let found = said(&run(&self.program, &words, &self.wrapped, &variables));
         println!("{word}: {:?}\n{found}", start.elapsed());
         assert_eq!(found, expected);
@@ -173,6 +189,18 @@ fn libxml2_tells_functions_of_the_program_what_is_wrong() {
     let headers = headers.each_ref().map(String::as_str);
     let xml = Compared::new("libxml2", "libxml2.so.2", &headers, "documents.c");
     xml.assert_same(0);
+}
+
+/// Objects with tables of functions, in C.
+#[test]
+fn openh264_encodes_and_decodes_for_a_program_in_c() {
+    let openh264 = Compared::new(
+        "openh264",
+        "libopenh264.so.7",
+        &["wels/codec_api.h"],
+        "pictures.c",
+    );
+    openh264.assert_same_where_all_is_shared(amount(10, 100));
 }
 
 /// The library for events, compiled for both and wrapped, and its program.
