@@ -1,6 +1,6 @@
 //! Starting workers for calls.
 
-use super::confine::confine;
+use super::confine::Confinement;
 use super::exchange::{HostExchange, Segment, release};
 use super::heap::program;
 use super::worker::{Control, Over, Worker};
@@ -309,13 +309,14 @@ impl Setting {
             .stdin(Stdio::null())
             .stderr(Stdio::piped());
         let files = [exchange.file.as_raw_fd(), memory.file.as_raw_fd()];
+        let mut confinement = Confinement::new()?;
         // SAFETY: runs between fork and exec, and makes system calls alone.
         unsafe {
             // The socket's end is the command's: nobody else has it.
             command.pre_exec(move || {
                 pass_only(&[files[0], files[1], socket.as_raw_fd()])?;
                 take_signals()?;
-                confine()
+                confinement.enter()
             })
         };
         if let Some(host) = host {
