@@ -63,6 +63,67 @@ answer wild_function(int kind) { return (answer) wild(kind); }
 struct object *wild_object(int kind) { return wild(kind); }
 int object_word(struct object *object) { return *(volatile int *) object; }
 
+static const struct thing sane_thing = {{1, 2, 3}};
+static char sane_text[] = "sane";
+static void *wild_or(int kind, const void *sane) { return kind < 0 ? (void *) sane : wild(kind); }
+
+int wild_look(looks f, void *user, int kind) { return f(user, wild_or(kind, &sane_thing)); }
+int wild_read(reads f, int kind, int length) { return f(wild_or(kind, sane_text), length); }
+long wild_fill(fills f, int kind, size_t size)
+{
+    static char room[64];
+    return f(wild_or(kind, room), size);
+}
+void *wild_move(moves f, void *p) { return f(p, 16); }
+int wild_show(shows f, int kind) { return f((struct view){5, {wild_or(kind, sane_text)}}); }
+int wild_list(lists f, int kind)
+{
+    static char *names[] = {sane_text, NULL};
+    return f(1, wild_or(kind, names));
+}
+int wild_say(says f, int kind)
+{
+    char *text = wild_or(kind, sane_text);
+    if (kind == 7)
+        memset(text, 'x', 4);
+    return f(text);
+}
+int wild_keep(keeps f, const void *mine) { return f(mine); }
+
+int wild_out(const struct thing **thing, char **text, const char *given, int kind)
+{
+    if (kind == -2)
+        *text = (char *) given + 1;
+    if (kind < -2)
+        return 0;
+    *thing = wild_or(kind, &sane_thing);
+    if (kind == -1)
+        *text = sane_text;
+    return 1;
+}
+struct view wild_view(int kind) { return (struct view){6, {wild_or(kind, sane_text)}}; }
+int wild_note(struct note *note, int kind)
+{
+    if (kind < -2)
+        return 0;
+    note->label = kind % 2 == 0 ? wild_or(kind, sane_text) : sane_text;
+    note->thing = kind % 2 == 0 ? &sane_thing : wild_or(kind, &sane_thing);
+    return 1;
+}
+
+static looks looked;
+static void *looks_later(void *p)
+{
+    looked(p, wild_or((int) (intptr_t) p, &sane_thing));
+    return p;
+}
+static int start(void *(*run)(void *), void *argument);
+int wild_look_later(looks f, int kind)
+{
+    looked = f;
+    return start(looks_later, (void *) (intptr_t) kind);
+}
+
 static void *aborts(void *p)
 {
     abort();

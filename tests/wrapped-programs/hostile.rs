@@ -19,6 +19,7 @@ fn made() -> &'static (PathBuf, PathBuf) {
         let report = make(Request {
             headers: vec![sources().join("hostile.h")],
             library: guest,
+            config: Some(sources().join("hostile.toml")),
             output: place.join("wrapper"),
             ..Request::default()
         });
@@ -65,6 +66,11 @@ fn goes_on(what: &str) -> String {
 #[test]
 fn wild_pointers_are_refused() {
     goes_on("pointers");
+}
+
+#[test]
+fn callbacks_are_not_given_wild_pointers() {
+    goes_on("arguments");
 }
 
 #[test]

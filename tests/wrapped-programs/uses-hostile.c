@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "hostile.h"
 #include "iotdec.h"
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,6 +80,158 @@ static void pointers(void)
             CHECK(iotdec_last_error(NULL) == IOTDEC_BAD_POINTER);
         }
     }
+    works();
+}
+
+static int calls;
+static int user;
+static volatile int later_calls;
+
+static int look(void *data, const struct thing *thing)
+{
+    calls++;
+    CHECK(data == &user);
+    return thing ? (int) thing->words[1] : -5;
+}
+static int read_all(const char *data, int length)
+{
+    calls++;
+    int sum = 0;
+    for (int i = 0; i < length; i++)
+        sum += data[i];
+    return sum;
+}
+static long fill(void *buffer, size_t size)
+{
+    calls++;
+    memset(buffer, 'x', size);
+    return (long) size;
+}
+static void *move(void *memory, size_t size)
+{
+    calls++;
+    return size == 16 ? memory : NULL;
+}
+static int show(struct view view)
+{
+    calls++;
+    return view.inner.text[0] + (int) view.number;
+}
+static int list(int count, char **names)
+{
+    calls++;
+    return count + names[0][0];
+}
+static int say(const char *words)
+{
+    calls++;
+    return (int) strlen(words);
+}
+static int keep(const struct thing *mine)
+{
+    calls++;
+    return (int) mine->words[0];
+}
+static int look_later(void *data, const struct thing *thing)
+{
+    (void) data;
+    later_calls += (int) thing->words[0];
+    return 0;
+}
+
+/* The last call has failed because of this, and none of ours was called. */
+static void refused(const char *callback, const char *parameter)
+{
+    CHECK(calls == 0);
+    CHECK(iotdec_last_error(&error) == IOTDEC_BAD_POINTER);
+    CHECK(strstr(error.text, callback) && strstr(error.text, parameter) && error.address);
+    iotdec_clear_error();
+}
+
+/* What comes as it should, and comes through. */
+static void sane_arguments(void)
+{
+    struct thing private = {{77}};
+    calls = 0;
+    CHECK(wild_look(look, &user, -1) == 2);
+    CHECK(wild_read(read_all, -1, 4) == 's' + 'a' + 'n' + 'e');
+    CHECK(wild_fill(fill, -1, 64) == 64);
+    CHECK(wild_move(move, &private) == &private);
+    CHECK(wild_show(show, -1) == 's' + 5);
+    CHECK(wild_list(list, -1) == 's' + 1);
+    CHECK(wild_say(say, -1) == 4);
+    /* Called "value" in wrap.toml. */
+    CHECK(wild_keep(keep, &private) == 77);
+    /* No byte of it is to be read. */
+    CHECK(wild_read(read_all, 1, 0) == 0);
+    CHECK(calls == 9);
+
+    const struct thing *thing = &private;
+    char letters[] = "abc", *text = letters;
+    CHECK(wild_out(&thing, &text, letters, -3) == 0 && thing == &private && text == letters);
+    CHECK(wild_out(&thing, &text, letters, -1) == 1 && thing->words[2] == 3 && !strcmp(text, "sane"));
+    CHECK(wild_out(&thing, &text, letters, -2) == 1 && text == letters + 1);
+    CHECK(wild_view(-1).inner.text[0] == 's');
+    struct note note = {"mine", NULL};
+    CHECK(wild_note(&note, -3) == 0 && !strcmp(note.label, "mine") && !note.thing);
+    CHECK(wild_note(&note, -1) == 1 && !strcmp(note.label, "sane") && note.thing->words[1] == 2);
+}
+
+static void arguments(void)
+{
+    for (int kind = 0; kind < WILD_KINDS; kind++) {
+        works();
+        sane_arguments();
+        works();
+        calls = 0;
+        CHECK(wild_look(look, &user, kind) == 0);
+        refused("looks", "thing");
+        CHECK(wild_read(read_all, kind, 8) == 0);
+        refused("reads", "data");
+        CHECK(wild_fill(fill, kind, 64) == 0);
+        refused("fills", "buffer");
+        if (kind != 7) {
+            CHECK(wild_show(show, kind) == 0);
+            refused("shows", "inner.text");
+        }
+        CHECK(wild_list(list, kind) == 0);
+        refused("lists", "names");
+        CHECK(wild_say(say, kind) == 0);
+        CHECK(calls == 0 && iotdec_last_error(NULL) == IOTDEC_BAD_POINTER);
+        iotdec_clear_error();
+
+        const struct thing *thing = NULL;
+        char *text = NULL;
+        CHECK(wild_out(&thing, &text, "abc", kind) == 0);
+        refused("wild_out", "thing");
+        CHECK(thing == NULL);
+        if (kind != 7) {
+            CHECK(wild_view(kind).number == 0);
+            refused("wild_view", "inner.text");
+        }
+        struct note note = {0};
+        CHECK(wild_note(&note, kind) == 0);
+        CHECK(iotdec_last_error(NULL) == IOTDEC_BAD_POINTER);
+        iotdec_clear_error();
+    }
+    /* As much as there is not. */
+    works();
+    calls = 0;
+    int lengths[] = {-1, INT_MAX};
+    for (int i = 0; i < 2; i++) {
+        CHECK(wild_read(read_all, -1, lengths[i]) == 0);
+        CHECK(calls == 0 && iotdec_last_error(NULL) == IOTDEC_BAD_POINTER);
+    }
+    CHECK(wild_fill(fill, -1, SIZE_MAX) == 0);
+    CHECK(calls == 0 && iotdec_last_error(NULL) == IOTDEC_BAD_POINTER);
+    iotdec_clear_error();
+    /* No call that could fail is running. */
+    for (int kind = 0; kind < WILD_KINDS; kind++)
+        CHECK(wild_look_later(look_later, kind) == 0);
+    CHECK(wild_look_later(look_later, -1) == 0);
+    for (int i = 0; i < 1000 && later_calls != 1; i++)
+        usleep(10000);
+    CHECK(later_calls == 1);
     works();
 }
 
@@ -210,7 +363,7 @@ int main(int argc, char **argv)
         const char *name;
         void (*run)(void);
     } all[] = {
-        {"pointers", pointers}, {"signals", signals}, {"memory", memory}, {"jumps", jumps}, {"ends", ends},
+        {"pointers", pointers}, {"arguments", arguments}, {"signals", signals}, {"memory", memory}, {"jumps", jumps}, {"ends", ends},
         {"scribbling", scribbling}, {"floods", floods}, {"later", later},
     };
     for (unsigned i = 0; i < sizeof all / sizeof *all; i++)

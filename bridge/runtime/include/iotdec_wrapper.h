@@ -40,7 +40,7 @@
 extern "C" {
 #endif
 
-#define IOTDEC_WRAPPER_VERSION 2
+#define IOTDEC_WRAPPER_VERSION 3
 /* Calls within callbacks within calls of one thread, counted in calls. */
 #define IOTDEC_MAX_DEPTH 64
 /* Largest message, in bytes. Data goes into iotdec_take, _in and _out, which have no such limit. */
@@ -71,6 +71,7 @@ extern "C" {
  *     }
  */
 struct iotdec_variable;
+struct iotdec_reach;
 struct iotdec_wrapper {
     uint32_t version;       /* IOTDEC_WRAPPER_VERSION */
     uint32_t functions;     /* how many the guest part has */
@@ -91,6 +92,14 @@ struct iotdec_wrapper {
     void *state;            /* the runtime's own; NULL at first */
     const struct iotdec_variable *variables;
     uint64_t variable_count;
+    const struct iotdec_reach *reach; /* the runtime's; NULL at first */
+};
+
+/* Where most of what both sides have is: the memory of the worker that was started last, and the program's. */
+struct iotdec_reach {
+    struct {
+        uint64_t start, size;
+    } ranges[2];
 };
 
 /*
@@ -179,6 +188,8 @@ uint64_t iotdec_meet_function(struct iotdec_call *call, void *function, uint32_t
  * bytes are shared with the worker that runs now, the call fails and the result is NULL.
  */
 void *iotdec_check(struct iotdec_call *call, uint64_t pointer, size_t size);
+/* The same, with what is to be said if it is wrong. Where nothing is to be read, any pointer is right. */
+void *iotdec_check_or(struct iotdec_call *call, uint64_t pointer, size_t size, const char *text);
 /* The same for a terminated string. */
 char *iotdec_check_string(struct iotdec_call *call, uint64_t pointer);
 /* A handle that the program got from the guest and only hands back: itself, but the call fails with IOTDEC_STALE if

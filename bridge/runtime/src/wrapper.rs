@@ -139,6 +139,19 @@ unsafe extern "C" fn iotdec_check(call: *mut Call, pointer: u64, size: usize) ->
 }
 
 /// # Safety
+/// `call` was begun and not yet ended; `text` is a string.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn iotdec_check_or(
+    call: *mut Call,
+    pointer: u64,
+    size: usize,
+    text: *const c_char,
+) -> *mut u8 {
+    // SAFETY: the caller's promise.
+    unsafe { (*call).check_or(pointer, size, || CStr::from_ptr(text).to_string_lossy()) }
+}
+
+/// # Safety
 /// `call` was begun and not yet ended.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn iotdec_check_string(call: *mut Call, pointer: u64) -> *mut u8 {

@@ -159,10 +159,14 @@ impl HostLane {
         self.frames.len().wrapping_sub(1)
     }
 
-    /// Has a call fail when it returns.
+    /// Has a call fail when it returns. Of one that a thread of the library's makes, nobody
+    /// else could be told.
     pub(crate) fn fail(&mut self, frame: usize, record: Box<Record>) {
-        if let Some(frame) = self.frames.get_mut(frame) {
-            frame.failure.get_or_insert(record);
+        match self.frames.get_mut(frame) {
+            Some(frame) => {
+                frame.failure.get_or_insert(record);
+            }
+            None => eprintln!("iotdec: in a thread of the library's: {}", record.text()),
         }
     }
 

@@ -5,6 +5,7 @@ use super::errno;
 use super::error::{Kind, Record};
 use super::exchange::{HostExchange, is_of_ended};
 use super::process::workers;
+use std::borrow::Cow;
 use std::ptr::{copy_nonoverlapping, null_mut, write_bytes};
 
 impl Call {
@@ -105,13 +106,25 @@ impl Call {
 
     /// `iotdec_check`
     pub fn check(&mut self, pointer: u64, size: usize) -> *mut u8 {
+        self.check_or(pointer, size.max(1), || {
+            "the library returned a pointer to memory that is not shared".into()
+        })
+    }
+
+    /// `iotdec_check_or`
+    #[inline]
+    pub fn check_or<'a>(
+        &mut self,
+        pointer: u64,
+        size: usize,
+        text: impl FnOnce() -> Cow<'a, str>,
+    ) -> *mut u8 {
         let address = pointer as *mut u8;
-        if pointer == 0 || self.shares(address, size) {
+        if pointer == 0 || size == 0 || self.shares(address, size) {
             return address;
         }
         if !self.has_failed() {
-            let text = "the library returned a pointer to memory that is not shared";
-            self.fail(Record::new(Kind::BadPointer, text).at(pointer));
+            self.fail(Record::new(Kind::BadPointer, &text()).at(pointer));
         }
         null_mut()
     }

@@ -4,6 +4,7 @@ use super::error::{Kind, Record};
 use super::process::{self, Setting};
 use super::variables::{Table, Variable};
 use super::worker::Worker;
+use iotdec_wire::exchange::Range;
 use iotdec_wire::lane::{Loaded, Request};
 use iotdec_wire::registers;
 use std::ffi::{CStr, OsStr, c_char, c_void};
@@ -14,7 +15,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// `IOTDEC_WRAPPER_VERSION`
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// A function of a wrapper's `serve` table. It may be left by longjmp or an exception.
 pub(crate) type Serve = unsafe extern "C-unwind" fn(*mut c_void, *mut c_void);
@@ -37,7 +38,13 @@ pub struct Wrapper {
     state: AtomicPtr<State>,
     variables: *const Variable,
     variable_count: u64,
+    reach: AtomicPtr<Reach>,
 }
+
+/// `struct iotdec_reach`
+#[repr(C)]
+#[derive(Debug, PartialEq, Eq)]
+struct Reach([Range; 2]);
 
 /// What the runtime knows of a wrapper.
 #[derive(Debug)]
@@ -92,7 +99,21 @@ impl Wrapper {
             state: AtomicPtr::default(),
             variables: null(),
             variable_count: 0,
+            reach: AtomicPtr::default(),
         }))
+    }
+
+    /// Tells generated code where a worker's memory is. What is of an earlier one stays mapped,
+    /// so who still looks there does no harm.
+    pub(crate) fn set_reach(&self, worker: &Worker) {
+        let reach = Reach([worker.memory, worker.exchange.exchange.range()]);
+        // SAFETY: null, or leaked below.
+        let known = unsafe { self.reach.load(Ordering::Acquire).as_ref() };
+        if known != Some(&reach) {
+            // A few words for each worker that there ever is.
+            self.reach
+                .store(Box::leak(Box::new(reach)), Ordering::Release);
+        }
     }
 
     /// What is known of it, if it was used before.

@@ -112,6 +112,7 @@ pub struct Fixed {
 const _: () = assert!(size_of::<Fixed>() <= STACKS);
 
 /// A range of addresses.
+#[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Range {
     /// The first address.

@@ -68,6 +68,39 @@ static IOTDEC_UNUSED size_t iotdec_bytes_at(struct iotdec_call *call, const void
     return iotdec_bytes(call, count, element);
 }
 
+/* A word of a message, which the library can write at any time. */
+#define IOTDEC_ONCE(word) (*(volatile __typeof__(word) *)&(word))
+
+/* A copy of what the library can write: what is looked at in it is what is used of it. */
+#define IOTDEC_KEEP(copy) __asm__ volatile("" : : "r"(&(copy)) : "memory")
+
+/* A pointer in a copy of a struct that the library passed or returned. */
+static IOTDEC_UNUSED uint64_t iotdec_held(const void *record, size_t offset)
+{
+    uint64_t pointer;
+
+    IOTDEC_KEEP(*(const char *)record);
+    memcpy(&pointer, (const char *)record + offset, sizeof pointer);
+    return pointer;
+}
+
+/* Whether so many elements are where most of what both sides have is; of what is not, iotdec_check knows. */
+static IOTDEC_UNUSED int iotdec_is_near(uint64_t pointer, long long count, size_t element)
+{
+    const struct iotdec_reach *reach = __atomic_load_n(&iotdec_wrapper.reach, __ATOMIC_ACQUIRE);
+    size_t size;
+
+    if (!reach || count < 0 || __builtin_mul_overflow((size_t)count, element, &size))
+        return 0;
+    for (int range = 0; range < 2; range++) {
+        uint64_t offset = pointer - reach->ranges[range].start;
+
+        if (offset <= reach->ranges[range].size && size <= reach->ranges[range].size - offset)
+            return 1;
+    }
+    return !pointer || !size;
+}
+
 /* Leaves what is the same already, for it may be a constant. */
 static IOTDEC_UNUSED void iotdec_store(const void *to, const void *from, size_t size)
 {

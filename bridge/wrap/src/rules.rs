@@ -7,6 +7,7 @@
 //! `wrap.toml` must; nothing is guessed that could corrupt memory.
 
 mod interfaces;
+mod inward;
 pub(crate) mod names;
 pub(crate) mod pointers;
 mod reach;
@@ -19,6 +20,7 @@ use crate::abi::Abi;
 use crate::elf::Exports;
 use crate::model::{Float, Function, Header, Signature, Type, Value};
 use crate::notes::{Count, FunctionNotes, Letter, Notes, Pass, fits, said};
+pub use inward::Held;
 use pointers::by_value;
 pub use reach::Reached;
 pub(crate) use repacked::integer_type;
@@ -42,6 +44,8 @@ pub struct Rules {
     pub tables: BTreeMap<String, Vec<Option<usize>>>,
     /// The structs that are converted field by field.
     pub repacked: BTreeSet<String>,
+    /// The structs that come by value, and the pointers in them that programs follow.
+    pub held: BTreeMap<String, Vec<Held>>,
     /// The structs that are used where they are, and lead to functions.
     pub reached: BTreeMap<String, Vec<(String, Reached)>>,
 }
@@ -103,8 +107,10 @@ pub struct Pointed {
     /// Of a function like printf, the parameter that is the format. What crosses instead is
     /// the text that its caller makes of it.
     pub format: Option<usize>,
-    /// How a call of the program's function by the library crosses: all pointers as they
-    /// are.
+    /// What would be its name there: that of one of the types that have this signature.
+    pub called: String,
+    /// How a call of the program's function by the library crosses. Pointers to data are
+    /// looked at, not copied.
     pub inward: Rule,
     /// How a call of the library's function by the program crosses, or why it cannot.
     pub outward: Result<Rule, String>,
@@ -166,6 +172,8 @@ pub struct Block {
     pub keeps: bool,
     /// The function moves the pointer on, where that is a field.
     pub moves: bool,
+    /// It consists of pointers, and programs follow what the function puts there.
+    pub follows: bool,
     /// What it consists of.
     pub element: Element,
 }
@@ -491,7 +499,10 @@ impl Decider<'_> {
                 (None, Type::Record(tag)) if self.is_handle(tag) => Crossing::Value,
                 (None, _) => Crossing::Shared,
             },
-            kind => by_value(kind),
+            kind => {
+                self.hold(kind);
+                by_value(kind)
+            }
         })
     }
 
@@ -514,7 +525,6 @@ impl Decider<'_> {
             true => Some(self.callback_format(signature, typedef)?),
             false => None,
         };
-        let mut parameters = Vec::new();
         let whose = Whose {
             table: "callback",
             name: name.unwrap_or_default(),
@@ -534,41 +544,13 @@ impl Decider<'_> {
             signature: signature.clone(),
             name: name.map(Into::into),
             format,
+            called: typedef.unwrap_or("TYPEDEF").to_owned(),
             inward: unknown.clone(),
             outward: Err("not decided".into()),
         });
-        let plain = |decider: &mut Self, value: &Value| -> Result<Crossing, String> {
-            if let Some(converted) = decider.repacked_inward(value) {
-                return converted;
-            }
-            Ok(match &value.kind {
-                Type::Pointer(to) => match &to.kind {
-                    Type::Function(signature) => {
-                        match decider.pointed(signature, value.typedef.as_deref()) {
-                            Ok(number) => Crossing::Function(number),
-                            Err(_) => Crossing::Value,
-                        }
-                    }
-                    _ => match decider.object(&value.kind) {
-                        Some(tag) => Crossing::Object(tag),
-                        None => Crossing::Value,
-                    },
-                },
-                kind => by_value(kind),
-            })
-        };
-        let inward = (|| {
-            for parameter in &signature.parameters {
-                parameters.push(plain(self, &parameter.value)?);
-            }
-            let result = plain(self, &signature.result)?;
-            match result {
-                Crossing::Data(_) => Err(self.difference(&signature.result.kind)),
-                result => Ok(result),
-            }
-        })();
-        let result = match inward {
-            Ok(result) => result,
+        let inward = self.inward(whose);
+        let (parameters, result) = match inward {
+            Ok(inward) => inward,
             Err(why) => {
                 // Whoever asks next is told the same.
                 if number + 1 == self.rules.signatures.len() {

@@ -72,6 +72,16 @@ int to_descriptor(int fd);
 const char *names(void);
 int old_style();
 int search(const char *name);
+typedef int (*reader)(void *user, const void *data, int data_len);
+typedef void *(*resizer)(void *memory, size_t size);
+typedef int (*filler)(void *room, unsigned long room_size);
+typedef int (*pair)(int a_size, const void *a, int b_size, const void *b);
+typedef int (*typed)(struct opaque *o, struct plain *p, const char *text, char **list, int c[4]);
+int calls_reader(reader f);
+int calls_resizer(resizer f);
+int calls_filler(filler f);
+int calls_pair(pair f);
+int calls_typed(typed f);
 ";
 
 fn rules(config: &str) -> Rules {
@@ -395,4 +405,54 @@ fn misspelt_names_are_found() {
             "{config}: {strangers:?}"
         );
     }
+}
+
+/// How the library's calls of the function cross that `NAME` takes first.
+#[track_caller]
+fn inward<'a>(rules: &'a Rules, name: &str) -> Vec<&'a str> {
+    let Crossing::Function(number) = wrapped(rules, name).parameters[0] else {
+        panic!("{name} takes no function");
+    };
+    let parameters = rules.signatures[number].inward.parameters.iter();
+    let crossing = |crossing: &'a Crossing| match crossing {
+        Crossing::Data(block) => &block.count.expression[..],
+        Crossing::Shared => "shared",
+        Crossing::Text => "text",
+        Crossing::Value => "value",
+        Crossing::Number => "number",
+        other => panic!("{name}: {other:?}"),
+    };
+    parameters.map(crossing).collect()
+}
+
+#[test]
+fn what_the_library_passes_is_looked_at() {
+    let named = rules("");
+    assert_eq!(
+        inward(&named, "calls_reader"),
+        ["value", "data_len", "number"]
+    );
+    assert_eq!(inward(&named, "calls_resizer"), ["value", "number"]);
+    assert_eq!(inward(&named, "calls_filler"), ["room_size", "number"]);
+    assert_eq!(
+        inward(&named, "calls_pair"),
+        ["number", "value", "number", "value"]
+    );
+    assert_eq!(
+        inward(&named, "calls_typed"),
+        ["value", "shared", "shared", "shared", "4"]
+    );
+    let noted = rules(
+        "[callback.typed]\np = \"value\"\ntext = \"string\"\nlist = \"in[c[0]]\"\n[callback.reader]\n\
+         data = \"in[data_len * 2 bytes]\"",
+    );
+    // To know how many, a pointer would have to be followed first.
+    assert_eq!(
+        inward(&noted, "calls_typed"),
+        ["value", "value", "text", "shared", "4"]
+    );
+    assert_eq!(
+        inward(&noted, "calls_reader"),
+        ["value", "data_len * 2", "number"]
+    );
 }

@@ -99,6 +99,7 @@ fn find_lane(wrapper: &Wrapper) -> Result<*mut HostLane, Box<Record>> {
         .worker()
         .map_err(|text| Record::new(Kind::NotStarted, &format!("{}: {text}", state.name)))?;
     state.load(&worker)?;
+    wrapper.set_reach(&worker);
     let lane = LANES.with(|lanes| lanes.current[index].get());
     // SAFETY: null, or this thread's lane.
     if let Some(known) = unsafe { lane.as_ref() }

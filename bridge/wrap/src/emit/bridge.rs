@@ -1,6 +1,7 @@
 //! From a native program to a library in the guest: messages in memory that both sides
 //! see, in fixed-width fields. The runtime's headers say how the two parts use it.
 
+mod checks;
 mod copies;
 mod guest;
 mod host;

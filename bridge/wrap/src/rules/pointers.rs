@@ -164,6 +164,7 @@ impl Decider<'_> {
             back: data.back.clone(),
             keeps: data.keeps,
             moves: data.moves,
+            follows: element == Element::Bytes && self.is_followed(to),
             element,
         })
     }

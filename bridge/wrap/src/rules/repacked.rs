@@ -44,6 +44,7 @@ impl Decider<'_> {
                 back: None,
                 keeps: false,
                 moves: false,
+                follows: false,
                 element: Element::Repacked(tag),
             }),
         }))

@@ -3,7 +3,7 @@
 
 use super::{Decider, names};
 use crate::elf;
-use crate::model::{Float, Type, Value};
+use crate::model::{Type, Value};
 use crate::notes::{Pass, fits, said};
 
 /// How a variable crosses.
@@ -170,19 +170,6 @@ impl Decider<'_> {
             (Type::Void, None) if to.typedef.is_some() => Some(Slot::Handle),
             (Type::Record(tag), None) if self.is_handle(tag) => Some(Slot::Handle),
             (kind, None) => Some(Slot::Shared(self.size(kind).unwrap_or(0))),
-        })
-    }
-
-    /// How many bytes something has; none where the headers do not say.
-    fn size(&self, kind: &Type) -> Option<usize> {
-        Some(match kind {
-            Type::Pointer(_) => 8,
-            Type::Record(tag) => self.guest.records[tag].layout.as_ref()?.size,
-            Type::Array { element, count } => self.size(&element.kind)? * (*count)?,
-            Type::Float(float) => Float::size(*float),
-            Type::Complex(float) => 2 * float.size(),
-            Type::Vector { size, .. } => *size,
-            kind => kind.integer_size()?,
         })
     }
 }

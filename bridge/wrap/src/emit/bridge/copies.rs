@@ -1,5 +1,6 @@
 //! Copies of structs with pointers in them: what goes there, and what comes back.
 
+use super::checks::least;
 use crate::emit::qualified;
 use crate::model::{Record, Type};
 use crate::notes::Count;
@@ -74,6 +75,7 @@ static IOTDEC_UNUSED void back_{tag}(struct iotdec_call *c, {spelling} *p, struc
         return;
 {find}    {spelling} now;
     memcpy(&now, k->copy, sizeof now);
+    IOTDEC_KEEP(now);
     if (!writes) {{
         if (k->copy == p)
             iotdec_store(p, &k->sent, sizeof now);
@@ -111,11 +113,19 @@ fn one(
     give: &mut String,
     back: &mut String,
 ) {
+    let text = text(tag, field);
     match crossing {
         Crossing::Shared => {
             let _ = writeln!(
                 give,
                 "        iotdec_shared(c, (const void *)now.{field}, \"{tag}.{field}\");"
+            );
+            let kind = record.field(field).map(|field| &field.value.kind);
+            let least = kind.map_or("1".into(), |kind| least(kind, &format!("now.{field}")));
+            let _ = writeln!(
+                back,
+                "        if (now.{field} != k->sent.{field})\n            \
+                 iotdec_check_or(c, IOTDEC_BITS(now.{field}), {least}, {text:?});"
             );
         }
         Crossing::Text => {
@@ -127,19 +137,36 @@ fn one(
             let _ = write!(
                 back,
                 "        if ((const void *)now.{field} == k->q_{field})\n            \
-                 now.{field} = k->sent.{field};\n"
+                 now.{field} = k->sent.{field};\n        \
+                 else if (now.{field} != k->sent.{field})\n            \
+                 iotdec_check_string(c, IOTDEC_BITS(iotdec_check_or(c, IOTDEC_BITS(now.{field}), 1, {text:?})));\n"
             );
         }
-        Crossing::Data(block) => data(record, field, block, give, back),
+        Crossing::Data(block) => data(record, field, block, &text, give, back),
         _ => {}
     }
 }
 
-fn data(record: &Record, field: &str, block: &Block, give: &mut String, back: &mut String) {
-    let is_void = record
-        .field(field)
-        .and_then(|field| field.value.kind.pointee())
-        .is_none_or(|to| to.kind == Type::Void);
+/// What is said of a pointer that the library put into a field.
+fn text(tag: &str, field: &str) -> String {
+    format!(
+        "the library put a pointer to memory that is not shared into {tag}.{field}; if nobody \
+         follows it, say in wrap.toml: [struct.{tag}] {field} = \"value\""
+    )
+}
+
+fn data(
+    record: &Record,
+    field: &str,
+    block: &Block,
+    text: &str,
+    give: &mut String,
+    back: &mut String,
+) {
+    let kind = record.field(field).map(|field| &field.value.kind);
+    let to = kind.and_then(|kind| kind.pointee());
+    let is_void = to.is_none_or(|to| to.kind == Type::Void);
+    let least = kind.map_or("1".into(), |kind| least(kind, &format!("now.{field}")));
     let bytes = |count: &Count, of: &str| {
         let element = match is_void || count.in_bytes {
             true => "1".into(),
@@ -179,7 +206,9 @@ fn data(record: &Record, field: &str, block: &Block, give: &mut String, back: &m
     }
     let _ = write!(
         back,
-        "            iotdec_home(&at, k->q_{field}, k->sent.{field}, k->n_{field});\n            \
+        "            if (!iotdec_home(&at, k->q_{field}, k->sent.{field}, k->n_{field}) &&\n                \
+         at != IOTDEC_BITS(k->sent.{field}))\n                \
+         iotdec_check_or(c, at, {least}, {text:?});\n            \
          now.{field} = (__typeof__(now.{field}))(uintptr_t)at;\n        }}\n"
     );
 }

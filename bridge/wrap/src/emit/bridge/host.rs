@@ -30,7 +30,7 @@ pub fn source(plan: &Plan, fingerprint: u64) -> String {
          extern const struct iotdec_variable iotdec_variables[] __attribute__((visibility(\"hidden\")));\n\
          static struct iotdec_wrapper iotdec_wrapper = {{\n    \
          IOTDEC_WRAPPER_VERSION, F_COUNT, {signatures}, 0, {fingerprint:#x},\n    \
-         {1:?}, {2:?}, {3:?}, NULL,\n    iotdec_serve, iotdec_entries, NULL,\n    {4}\n}};\n",
+         {1:?}, {2:?}, {3:?}, NULL,\n    iotdec_serve, iotdec_entries, NULL,\n    {4}, NULL\n}};\n",
         signatures + 1,
         plan.exports.name,
         plan.library.display().to_string(),

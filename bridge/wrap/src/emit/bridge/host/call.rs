@@ -4,7 +4,7 @@
 use super::result::{on_crash, unqualified};
 use crate::emit::bridge::guest::pack;
 use crate::emit::bridge::message::member;
-use crate::emit::bridge::{Plan, objects, reach, repack, returns};
+use crate::emit::bridge::{Plan, checks, objects, reach, repack, returns};
 use crate::model::{Parameter, Signature, Type};
 use crate::notes::Count;
 use crate::rules::{Block, Crossing, Element, Rule, Variable};
@@ -224,22 +224,53 @@ impl Call<'_> {
                  {name}[iotdec_i] = (__typeof__({name}[iotdec_i]))iotdec_take_function(&iotdec_c, \
                  iotdec_q_{name}[iotdec_i], {number});\n"
             ),
+            Element::Bytes if block.follows => self.pointers_after(parameter, block, result),
             Element::Bytes => match &block.back {
                 None => format!(
                     "        iotdec_back(&iotdec_c, (void *){name}, iotdec_q_{name}, iotdec_n_{name});\n"
                 ),
                 Some(count) => {
+                    let written = written(parameter, count, result);
                     format!(
-                        "        if ({name}) {{\n{result}            long long iotdec_w = (long long)({});\n            \
-                         size_t iotdec_b = iotdec_w < 0 ? 0 : (size_t)iotdec_w * {};\n            \
-                         iotdec_back(&iotdec_c, (void *){name}, iotdec_q_{name}, \
-                         iotdec_b < iotdec_n_{name} ? iotdec_b : iotdec_n_{name});\n        }}\n",
-                        count.expression,
-                        element_size(parameter, count)
+                        "        if ({name}) {{\n{written}            \
+                         iotdec_back(&iotdec_c, (void *){name}, iotdec_q_{name}, iotdec_b);\n        }}\n"
                     )
                 }
             },
         }
+    }
+
+    /// Pointers that the library wrote: they may be into copies.
+    fn pointers_after(&self, parameter: &Parameter, block: &Block, result: &str) -> String {
+        let name = &parameter.name;
+        let size = match &block.back {
+            Some(count) => written(parameter, count, result),
+            None => format!("            size_t iotdec_b = iotdec_n_{name};\n"),
+        };
+        let others = self.copied().filter(|other| other != name);
+        let homes = others.map(|other| {
+            format!(
+                " &&\n                    !iotdec_home(&iotdec_u, iotdec_q_{other}, {other}, iotdec_n_{other})"
+            )
+        });
+        let homes: String = homes.collect();
+        let to = parameter.value.kind.pointee();
+        let least = to.map_or("1".into(), |to| {
+            checks::least(&to.kind, &format!("*{name}"))
+        });
+        let text = format!(
+            "{} put a pointer to memory that is not shared into {name}",
+            self.name
+        );
+        format!(
+            "        if ({name} && iotdec_q_{name} != (const void *){name}) {{\n{size}            \
+             for (size_t iotdec_i = 0; iotdec_i < iotdec_b / sizeof(uint64_t); iotdec_i++) {{\n                \
+             uint64_t iotdec_u = IOTDEC_ONCE(((uint64_t *)iotdec_q_{name})[iotdec_i]);\n                \
+             if (iotdec_u != IOTDEC_BITS({name}[iotdec_i]){homes})\n                    \
+             iotdec_u = IOTDEC_BITS(iotdec_check_or(&iotdec_c, iotdec_u, {least}, {text:?}));\n                \
+             {name}[iotdec_i] = (__typeof__({name}[iotdec_i]))(uintptr_t)iotdec_u;\n            \
+             }}\n        }}\n"
+        )
     }
 
     /// The parameters of which there are copies.
@@ -259,13 +290,14 @@ impl Call<'_> {
                 writes: true,
                 keeps: false,
                 element: Element::Bytes,
+                follows,
                 ..
             }) = crossing
             else {
                 continue;
             };
             let to = parameter.value.kind.pointee();
-            if !to.is_some_and(|to| matches!(to.kind, Type::Pointer(_))) {
+            if *follows || !to.is_some_and(|to| matches!(to.kind, Type::Pointer(_))) {
                 continue;
             }
             let name = &parameter.name;
@@ -288,6 +320,20 @@ fn element_size(parameter: &Parameter, count: &Count) -> String {
     } else {
         format!("sizeof *{}", parameter.name)
     }
+}
+
+/// Says in `iotdec_b` how many bytes were written, at most as many as there is room for. They
+/// may be of what `result` is, which it declares.
+fn written(parameter: &Parameter, count: &Count, result: &str) -> String {
+    let name = &parameter.name;
+    format!(
+        "            size_t iotdec_b;\n            {{\n{result}            \
+         long long iotdec_w = (long long)({});\n            \
+         iotdec_b = iotdec_w < 0 ? 0 : (size_t)iotdec_w * {};\n            }}\n            \
+         iotdec_b = iotdec_b < iotdec_n_{name} ? iotdec_b : iotdec_n_{name};\n",
+        count.expression,
+        element_size(parameter, count)
+    )
 }
 
 fn bytes(parameter: &Parameter, count: &Count) -> String {

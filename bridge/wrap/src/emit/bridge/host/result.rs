@@ -2,7 +2,7 @@
 
 use super::call::Call;
 use crate::emit::bridge::message::is_bytes;
-use crate::emit::bridge::{objects, reach, repack, spelled};
+use crate::emit::bridge::{checks, objects, reach, repack, spelled};
 use crate::model::{Type, Value};
 use crate::rules::{Crossing, Rule};
 use std::fmt::Write;
@@ -19,7 +19,21 @@ impl Call<'_> {
             Crossing::Repacked(tag) => {
                 format!("        unpack_{tag}(&iotdec_c, &iotdec_r, {field});\n")
             }
-            Crossing::Record => format!("        memcpy(&iotdec_r, {field}, sizeof iotdec_r);\n"),
+            Crossing::Record => {
+                let mut text = format!("        memcpy(&iotdec_r, {field}, sizeof iotdec_r);\n");
+                for held in checks::held(self.plan, &result.kind) {
+                    let why = format!(
+                        "{} returned a pointer to memory that is not shared, in {}",
+                        self.name, held.path
+                    );
+                    let _ = writeln!(
+                        text,
+                        "        iotdec_check_or(&iotdec_c, iotdec_held(&iotdec_r, {}), {}, {why:?});",
+                        held.offset, held.size
+                    );
+                }
+                text
+            }
             Crossing::Number => format!("        iotdec_r = ({plain}){field};\n"),
             Crossing::Function(number) => format!(
                 "        iotdec_r = ({plain})iotdec_take_function(&iotdec_c, {field}, {number});\n"
@@ -31,7 +45,7 @@ impl Call<'_> {
                 )
             }
             pointer => {
-                let mut text = format!("        uint64_t iotdec_u = {field};\n");
+                let mut text = format!("        uint64_t iotdec_u = IOTDEC_ONCE({field});\n");
                 for (proc, number) in &self.rule.procs {
                     let name = self
                         .parameters()
@@ -52,9 +66,7 @@ impl Call<'_> {
                 let check = match pointer {
                     Crossing::Text => "iotdec_check_string(&iotdec_c, iotdec_u)".to_owned(),
                     Crossing::Shared => {
-                        let to = result.kind.pointee();
-                        let size = to.map(|to| &to.kind).is_none_or(|to| *to == Type::Void);
-                        let size = if size { "1" } else { "sizeof *iotdec_r" };
+                        let size = checks::least(&result.kind, "iotdec_r");
                         format!("iotdec_check(&iotdec_c, iotdec_u, {size})")
                     }
                     _ => String::new(),

@@ -1,71 +1,107 @@
-//! A function of the program's, as the library calls it.
+//! A function of the program's, as the library calls it. What it is given to follow is looked
+//! at before: each word of the message is read once, into `iotdec_v_NAME`.
 
+use super::result::on_crash;
 use crate::emit::bridge::message::{is_bytes, member};
 use crate::emit::bridge::{
-    Plan, declare, objects, pointer_type, reach, repack, returns, spelled, told,
+    Plan, checks, declare, objects, pointer_type, reach, repack, returns, spelled, told,
 };
-use crate::model::Type;
-use crate::rules::{Crossing, Pointed};
+use crate::model::{Parameter, Type};
+use crate::rules::{Block, Crossing, Pointed};
 use std::fmt::Write;
 
 /// Calls a function of the program for the library.
 pub fn serve(plan: &Plan, number: usize, pointed: &Pointed, text: &mut String) {
     let Pointed {
         signature,
-        inward: rule,
+        inward,
         format,
         ..
     } = pointed;
-    let field = |name: &str| format!("iotdec_m->{}", member(name));
+    let parameters = || signature.parameters.iter().zip(&inward.parameters);
     let mut arguments = Vec::new();
-    let crossings = rule.parameters.iter();
-    let needs_call = crossings.chain([&rule.result]).any(|crossing| {
-        matches!(crossing, Crossing::Function(_) | Crossing::Object(_)) || crossing.converts()
-    });
+    let mut taken = String::new();
+    let mut checks = Checks::default();
     let (mut before, mut after) = (String::new(), String::new());
-    for (parameter, crossing) in signature.parameters.iter().zip(&rule.parameters) {
-        if *crossing != Crossing::Value {
+    for (parameter, crossing) in parameters() {
+        if crossing.converts() {
+            arguments.push(repack::serve(parameter, crossing, &mut before, &mut after));
             continue;
         }
-        let kind = &parameter.value.kind;
-        let pointer = format!("(uintptr_t){}", field(&parameter.name));
-        if let Some(meet) = reach::meet(plan, kind, &pointer) {
+        let local = local(parameter);
+        taken += &take(parameter, crossing);
+        check(plan, pointed, parameter, crossing, &mut checks);
+        if let Some(meet) = reach::meet(plan, &parameter.value.kind, &local)
+            && !matches!(crossing, Crossing::Object(_))
+        {
             let _ = write!(before, "    {meet}");
             let _ = write!(after, "    {meet}");
         }
+        arguments.push(local);
     }
-    let needs_call = needs_call || !before.is_empty();
-    for (parameter, crossing) in signature.parameters.iter().zip(&rule.parameters) {
-        let (kind, field) = (spelled(&parameter.value), field(&parameter.name));
-        arguments.push(match (crossing, &parameter.value.kind) {
-            (Crossing::Function(number), _) => {
-                format!("({kind})iotdec_take_function(&iotdec_c, {field}, {number})")
-            }
-            (Crossing::Object(tag), _) => format!("({kind}){}", objects::take(tag, &field)),
-            (Crossing::Repacked(_) | Crossing::Data(_), _) => {
-                repack::serve(parameter, crossing, &mut before, &mut after)
-            }
-            (_, by_value) if is_bytes(by_value) => format!("*({kind} *){field}"),
-            (_, Type::Pointer(_)) => format!("({kind})(uintptr_t){field}"),
-            _ => format!("({kind}){field}"),
-        });
-    }
+    let may_fail = |crossing: &Crossing| {
+        matches!(crossing, Crossing::Function(_) | Crossing::Object(_)) || crossing.converts()
+    };
+    let mut crossings = inward.parameters.iter().chain([&inward.result]);
+    let needs_call = crossings.any(may_fail) || !before.is_empty();
+    let result = "iotdec_m->iotdec_result";
     let _ = write!(
         text,
         "\nstatic void serve_{number}(void *iotdec_p, void *iotdec_to)\n{{\n    \
-         struct s_{number} *iotdec_m = iotdec_p;\n"
+         struct s_{number} *iotdec_m = iotdec_p;\n    \
+         __typeof__({}) iotdec_f = iotdec_to;\n",
+        pointer_type(signature)
     );
-    if needs_call {
-        *text += "    struct iotdec_call iotdec_c;\n    iotdec_serve_begin(&iotdec_c, &iotdec_wrapper);\n";
+    let begin = "iotdec_serve_begin(&iotdec_c, &iotdec_wrapper);\n";
+    if needs_call || !checks.near.is_empty() {
+        *text += "    struct iotdec_call iotdec_c;\n    int iotdec_failed = 0;\n";
     }
-    let call = format!(
-        "(({})iotdec_to)({})",
-        pointer_type(signature),
-        told(arguments, *format)
-    );
-    let result = "iotdec_m->iotdec_result";
+    if needs_call {
+        let _ = write!(text, "    {begin}");
+    }
+    *text += &taken;
+    if !checks.near.is_empty() {
+        *text += "    {\n";
+        // Amounts are said in the parameters' names.
+        for (parameter, _) in parameters().filter(|(_, crossing)| !crossing.converts()) {
+            let (name, local) = (&parameter.name, local(parameter));
+            let _ = writeln!(
+                text,
+                "        __typeof__({local}) {name} IOTDEC_UNUSED = {local};"
+            );
+        }
+        let near = checks.near.join(" &&\n              ");
+        let begin = if needs_call { "" } else { begin };
+        let _ = write!(
+            text,
+            "        if (!({near})) {{\n            {begin}{}            \
+             iotdec_failed = iotdec_call_failed(&iotdec_c);\n        }}\n    }}\n",
+            checks.exact
+        );
+    }
     *text += &before;
-    *text += &match (&rule.result, &signature.result.kind) {
+    if needs_call {
+        *text += "    iotdec_failed |= iotdec_call_failed(&iotdec_c);\n";
+    }
+    if needs_call || !checks.near.is_empty() {
+        let nothing = on_crash(&signature.result, inward);
+        let give_up = match &signature.result.kind {
+            Type::Void => String::new(),
+            kind if is_bytes(kind) => format!("        memset({result}, 0, sizeof {result});\n"),
+            Type::Pointer(_) => format!("        {result} = IOTDEC_BITS({nothing});\n"),
+            Type::Float(_) => format!("        {result} = {nothing};\n"),
+            kind => format!(
+                "        {result} = (uint{}_t){nothing};\n",
+                8 * kind.integer_size().unwrap_or(8)
+            ),
+        };
+        let _ = write!(
+            text,
+            "    if (iotdec_failed) {{\n{give_up}        return;\n    }}\n"
+        );
+    }
+    let call = format!("iotdec_f({})", told(arguments, *format));
+    *text += &match (&inward.result, &signature.result.kind) {
         (Crossing::Function(number), _) => format!(
             "    {result} = iotdec_give_function(&iotdec_c, (void (*)(void)){call}, {number});\n"
         ),
@@ -91,4 +127,91 @@ pub fn serve(plan: &Plan, number: usize, pointed: &Pointed, text: &mut String) {
         *text += "    (void)iotdec_m;\n";
     }
     *text += "}\n";
+}
+
+/// Where a parameter is that the library passed.
+fn local(parameter: &Parameter) -> String {
+    format!("iotdec_v_{}", parameter.name)
+}
+
+/// Reads a parameter.
+fn take(parameter: &Parameter, crossing: &Crossing) -> String {
+    let field = format!("iotdec_m->{}", member(&parameter.name));
+    let (kind, local) = (spelled(&parameter.value), local(parameter));
+    let value = match (crossing, &parameter.value.kind) {
+        (Crossing::Function(number), _) => {
+            format!("({kind})iotdec_take_function(&iotdec_c, {field}, {number})")
+        }
+        (Crossing::Object(tag), _) => format!("({kind}){}", objects::take(tag, &field)),
+        (_, by_value) if is_bytes(by_value) => format!("*({kind} *){field}"),
+        (_, Type::Pointer(_)) => format!("({kind})(uintptr_t)IOTDEC_ONCE({field})"),
+        _ => format!("({kind})IOTDEC_ONCE({field})"),
+    };
+    format!("    {kind} {local} = {value};\n")
+}
+
+/// Whether pointers are as they should be.
+#[derive(Default)]
+struct Checks {
+    /// In most cases it is enough to compare addresses.
+    near: Vec<String>,
+    /// What is to be done if that does not say that they are.
+    exact: String,
+}
+
+fn check(
+    plan: &Plan,
+    pointed: &Pointed,
+    parameter: &Parameter,
+    crossing: &Crossing,
+    checks: &mut Checks,
+) {
+    let (local, kind) = (local(parameter), &parameter.value.kind);
+    let text = checks::text_of_callback(pointed, parameter);
+    let mut add = |near: String, exact: String| {
+        checks.near.push(near);
+        let _ = writeln!(checks.exact, "            {exact};");
+    };
+    match crossing {
+        Crossing::Shared => {
+            let least = checks::least(kind, &local);
+            add(
+                format!("iotdec_is_near(IOTDEC_BITS({local}), 1, {least})"),
+                format!("iotdec_check_or(&iotdec_c, IOTDEC_BITS({local}), {least}, {text:?})"),
+            );
+        }
+        Crossing::Text => add(
+            format!("!{local}"),
+            format!(
+                "iotdec_check_string(&iotdec_c, IOTDEC_BITS(iotdec_check_or(&iotdec_c, \
+                 IOTDEC_BITS({local}), 1, {text:?})))"
+            ),
+        ),
+        Crossing::Data(Block { count, .. }) => {
+            let amount = format!("(long long)({})", count.expression);
+            let element = match count.in_bytes {
+                true => "1".into(),
+                false => checks::least(kind, &local),
+            };
+            add(
+                format!("iotdec_is_near(IOTDEC_BITS({local}), {amount}, {element})"),
+                format!(
+                    "iotdec_check_or(&iotdec_c, IOTDEC_BITS({local}), \
+                     iotdec_bytes(&iotdec_c, {amount}, {element}), {text:?})"
+                ),
+            );
+        }
+        Crossing::Record => {
+            for held in checks::held(plan, kind) {
+                let text = format!("{text} (the pointer is its {})", held.path);
+                let (offset, size) = (held.offset, held.size);
+                let word = format!("iotdec_held(&{local}, {offset})");
+                add(
+                    format!("iotdec_is_near({word}, 1, {size})"),
+                    format!("iotdec_check_or(&iotdec_c, {word}, {size}, {text:?})"),
+                );
+            }
+        }
+        _ => {}
+    }
 }
