@@ -108,6 +108,16 @@ fn what_the_other_side_frees_is_used_again() {
 }
 
 #[test]
+fn a_million_blocks_that_the_other_side_frees_take_no_memory() {
+    run("pairs");
+}
+
+#[test]
+fn what_a_worker_freed_before_its_end_is_free() {
+    run("ended");
+}
+
+#[test]
 fn a_library_that_frees_what_it_must_not_fails_alone() {
     run("wild");
 }

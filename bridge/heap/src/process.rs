@@ -46,6 +46,8 @@ pub struct Foreign {
     pub free: unsafe extern "C" fn(*mut c_void) -> bool,
     /// Says how many bytes an allocation has; 0 if the pointer is nothing of it.
     pub usable_size: unsafe extern "C" fn(*mut c_void) -> usize,
+    /// Looks for memory of these heaps that others have freed and that has not come back yet; there is none left.
+    pub reclaim: extern "C" fn(),
 }
 
 /// The functions of a process's heap, as one library hands them to another.
@@ -74,7 +76,7 @@ pub struct Interface {
 }
 
 /// Changes with [`Interface`].
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The name of the function that hands out a preloaded library's interface.
 pub const PRELOADED: &CStr = c"iotdec_preloaded_heap";
@@ -172,7 +174,7 @@ impl Process {
     pub fn calloc(&'static self, count: usize, size: usize) -> *mut c_void {
         let zeroed = count
             .checked_mul(size)
-            .and_then(|size| self.heap()?.allocate_zeroed(size, ALIGN));
+            .and_then(|size| self.retry(|heap| heap.allocate_zeroed(size, ALIGN)));
         or_no_memory(zeroed)
     }
 
@@ -198,10 +200,7 @@ impl Process {
         if !align.is_power_of_two() || align < size_of::<usize>() {
             return libc::EINVAL;
         }
-        let Some(new) = self
-            .heap()
-            .and_then(|heap| heap.allocate(size, align.max(ALIGN)))
-        else {
+        let Some(new) = self.retry(|heap| heap.allocate(size, align.max(ALIGN))) else {
             return libc::ENOMEM;
         };
         // SAFETY: promised by the caller.
@@ -230,9 +229,9 @@ impl Process {
                 .is_none_or(|second| core::ptr::eq(area, second))
         {
             // SAFETY: promised by the caller.
-            match unsafe { area.heap.resize(old, size) } {
-                Ok(resized) => return or_no_memory(resized),
-                Err(fault) => self.die("realloc", pointer, fault),
+            match self.retry(|_| unsafe { area.heap.resize(old, size) }.transpose()) {
+                Some(Err(fault)) => self.die("realloc", pointer, fault),
+                resized => return or_no_memory(resized.and_then(Result::ok)),
             }
         }
         // Of another heap: what is new comes from this one.
@@ -317,7 +316,17 @@ impl Process {
 
     #[inline]
     fn allocate(&'static self, size: usize, align: usize) -> *mut c_void {
-        or_no_memory(self.heap().and_then(|heap| heap.allocate(size, align)))
+        or_no_memory(self.retry(|heap| heap.allocate(size, align)))
+    }
+
+    /// Takes from the heap, if need be again when all has come back that is free.
+    #[inline]
+    fn retry<T>(&'static self, take: impl Fn(&'static Heap) -> Option<T>) -> Option<T> {
+        let heap = self.heap()?;
+        take(heap).or_else(|| {
+            (self.foreign()?.reclaim)();
+            take(heap)
+        })
     }
 
     #[inline]

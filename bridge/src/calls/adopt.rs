@@ -28,7 +28,10 @@ pub(crate) fn start(worker: &Arc<Worker>, reverse: usize) -> io::Result<()> {
                     Request::from_code(mail.index).filter(|_| mail.kind == Kind::Request.code());
                 let answer = match request {
                     Some(Request::Adopt) => adopt(&worker).map(|number| number as u64),
-                    Some(Request::Free) => Some(free_for_guest(exchange, mail.target).into()),
+                    Some(Request::Free) => {
+                        worker.take_back();
+                        Some(free_for_guest(exchange, mail.target).into())
+                    }
                     Some(Request::UsableSize) => {
                         Some(usable_size_for_guest(exchange, mail.target) as u64)
                     }

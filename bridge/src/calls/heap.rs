@@ -2,16 +2,17 @@
 //! side that did not allocate them.
 
 use super::exchange::{HostExchange, is_guest_memory};
-use super::process::workers;
+use super::process::{with_workers, workers};
 use super::worker::{Worker, is_forked};
 use iotdec_heap::process::{Foreign, Interface, Process, Start, preloaded};
 use iotdec_wire::exchange::{EXCHANGE_SIZE, HEAP, Image, MAX_MESSAGE, Range};
+use iotdec_wire::freed::{Giver, Taker};
 use iotdec_wire::lane::Request;
 use nix::libc;
 use std::ffi::c_void;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::ptr::null_mut;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// Where nothing is preloaded.
 static PROCESS: Process = Process::new(
@@ -29,7 +30,57 @@ static OWN: Interface = iotdec_heap::interface!(PROCESS);
 static FOREIGN: Foreign = Foreign {
     free: free_in_guest,
     usable_size: usable_size_in_guest,
+    reclaim,
 };
+
+/// What a worker and the program free of each other's memory.
+#[derive(Debug)]
+pub(crate) struct Freed {
+    giver: Mutex<Giver>,
+    taker: Taker,
+}
+
+impl Freed {
+    /// Of a worker that does not run yet.
+    pub(crate) fn new(exchange: &HostExchange, reverse: usize) -> Self {
+        let [by_program, by_library] = exchange.exchange.freed(reverse);
+        for queue in [by_program, by_library] {
+            queue.reset();
+        }
+        Self {
+            giver: Mutex::new(Giver::new(by_program)),
+            taker: Taker::new(by_library),
+        }
+    }
+
+    /// Frees what the library has freed, up to what is none of the program's allocations.
+    #[inline]
+    pub(crate) fn take_back(&self, exchange: &HostExchange) -> Result<(), &'static str> {
+        match self.taker.is_empty() {
+            true => Ok(()),
+            false => self.take_all(exchange),
+        }
+    }
+
+    #[cold]
+    fn take_all(&self, exchange: &HostExchange) -> Result<(), &'static str> {
+        let mut is_right = true;
+        let taken = self
+            .taker
+            .take(|address| is_right &= free_for_guest(exchange, address));
+        match (taken, is_right) {
+            (Ok(()), true) => Ok(()),
+            (Ok(()), false) => Err("it frees memory of the program's that is not allocated"),
+            (Err(_), _) => Err("it frees more than there can be"),
+        }
+    }
+}
+
+extern "C" fn reclaim() {
+    with_workers(|worker| {
+        worker.take_back();
+    });
+}
 
 /// The heap in the exchange: libiotdec-malloc.so's, if the program was started with it.
 pub fn heap() -> &'static Interface {
@@ -120,6 +171,14 @@ unsafe extern "C" fn free_in_guest(pointer: *mut c_void) -> bool {
     let Some(worker) = worker_of(address).filter(|worker| !is_forked() && !worker.is_over()) else {
         return true;
     };
+    let given = worker
+        .freed
+        .giver
+        .lock()
+        .is_ok_and(|mut giver| giver.give(address));
+    if given {
+        return true;
+    }
     // If the worker ends meanwhile, that is free too.
     let freed = worker.ask_number(Request::Free, 0, address, 0);
     freed.map_or(true, |freed| freed != 0)

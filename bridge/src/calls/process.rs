@@ -2,7 +2,7 @@
 
 use super::confine::Confinement;
 use super::exchange::{HostExchange, Segment, release};
-use super::heap::program;
+use super::heap::{Freed, program};
 use super::worker::{Control, Over, Worker};
 use crate::host_libraries::{DIRECTORY_VARIABLE, HostLibraries};
 use crate::launch::{find_qemu, find_sysroot, installed};
@@ -107,6 +107,21 @@ pub(crate) fn workers() -> Vec<Arc<Worker>> {
     running.collect()
 }
 
+/// Does something with each of them, without allocating or waiting: but for those that are being
+/// started.
+pub(crate) fn with_workers(f: impl Fn(&Worker)) {
+    let Ok(made) = SETTINGS_MADE.try_lock() else {
+        return;
+    };
+    for setting in made.iter() {
+        if let Ok(running) = setting.state.try_lock()
+            && let Some(worker) = &running.worker
+        {
+            f(worker);
+        }
+    }
+}
+
 impl Setting {
     /// The worker, started if none runs.
     pub(crate) fn worker(&'static self) -> Result<Arc<Worker>, String> {
@@ -189,6 +204,7 @@ impl Setting {
         .map_err(|error| format!("a socket for the worker: {error}"))?;
         // A former worker may have written over it.
         exchange.exchange.initialise();
+        let freed = Freed::new(exchange, reverse);
         let command = self.command(exchange, &memory, host.as_ref(), theirs, control, reverse)?;
         let over = Arc::new(Over::default());
         let hang_up = over.clone();
@@ -216,7 +232,13 @@ impl Setting {
                     socket,
                 };
                 let worker = Worker::new(
-                    self.index, exchange, memory, supervisor, over, control, reverse,
+                    self.index,
+                    exchange,
+                    memory,
+                    supervisor,
+                    over,
+                    control,
+                    (reverse, freed),
                 )?;
                 if let Some(host) = host {
                     worker.serve_with(host);

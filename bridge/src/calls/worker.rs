@@ -5,7 +5,7 @@ use super::errno;
 use super::error::{Kind, Record};
 use super::exchange::{HostExchange, Segment, end_memory};
 use super::functions::Functions;
-use super::heap::program;
+use super::heap::{Freed, program};
 use super::images::{self, MAX_IMAGES};
 use super::wrapper::State;
 use crate::host_libraries::HostLibraries;
@@ -80,6 +80,8 @@ pub(crate) struct Worker {
     control_lane: usize,
     /// Lanes to give back when the process is gone.
     pub(crate) lanes: Mutex<Vec<usize>>,
+    /// What it and the program free of each other's.
+    pub(super) freed: Freed,
     over: Arc<Over>,
     verdict: OnceLock<Box<Record>>,
     /// The end of what it printed to stderr.
@@ -106,7 +108,7 @@ impl Worker {
         supervisor: Supervisor,
         over: Arc<Over>,
         control: Control,
-        reverse: usize,
+        (reverse, freed): (usize, Freed),
     ) -> Result<Arc<Self>, String> {
         static ONCE: Once = Once::new();
         ONCE.call_once(|| {
@@ -125,6 +127,7 @@ impl Worker {
             control_lane: control.lane,
             lanes: Mutex::new(vec![control.lane, reverse]),
             control: Mutex::new(control),
+            freed,
             over,
             verdict: OnceLock::new(),
             said: Mutex::default(),
@@ -279,6 +282,20 @@ impl Worker {
             }
             self.loss()
         })
+    }
+
+    /// Frees what the library has freed of the program's. False if that was nothing to free: it
+    /// is ended then.
+    #[inline]
+    pub(crate) fn take_back(&self) -> bool {
+        let taken = self.freed.take_back(self.exchange);
+        if let Err(text) = taken {
+            self.condemn(
+                Kind::Misbehaved,
+                &format!("the library's process was ended: {text}"),
+            );
+        }
+        taken.is_ok()
     }
 
     /// Whether a message may be at an address: wherever it is, there is room for one.
@@ -476,6 +493,8 @@ impl Drop for Worker {
     fn drop(&mut self) {
         self.condemn(Kind::Exited, "nobody uses the worker any more");
         self.supervisor.obituary();
+        // Nobody writes there any more; what is wrong in it has no consequences.
+        let _ = self.freed.take_back(self.exchange);
         end_memory(self.memory);
         for number in self
             .lanes

@@ -7,14 +7,15 @@
 //! Both are as sparse as their file: pages that nobody touches cost nothing, but QEMU 7.2
 //! takes 9 ms and 7 MB of its own for each GiB that its guest maps (measured).
 
+use crate::freed::Queue;
 use crate::lane::Lane;
 use crate::ring::Line;
 use core::ptr::NonNull;
 
 /// First word of an exchange: "iotxchng".
 pub const MAGIC: u64 = u64::from_le_bytes(*b"iotxchng");
-/// Counted up whenever [`lane`](crate::lane) or this module changes.
-pub const VERSION: u32 = 3;
+/// Counted up whenever [`lane`](crate::lane), [`freed`](crate::freed) or this module changes.
+pub const VERSION: u32 = 4;
 
 /// Lanes of an exchange, control lanes included.
 pub const LANES: usize = 256;
@@ -222,6 +223,16 @@ impl Exchange {
             start: self.range().start + offset as u64,
             size: HOST_STACK as u64,
         }
+    }
+
+    /// What is freed over a worker's reverse lane, which has no messages: by the program, and by
+    /// the library.
+    pub fn freed(&self, reverse: usize) -> [&'static Queue; 2] {
+        const { assert!(size_of::<Queue>() <= GUEST_STACK && GUEST_STACK <= HOST_STACK) };
+        [self.host_stack(reverse), self.guest_stack(reverse)].map(|stack| {
+            // SAFETY: mapped for ever (`new`), page-aligned, and a queue is made of atomics.
+            unsafe { &*(stack.start as *const Queue) }
+        })
     }
 
     /// The guest's part of a lane's message stack.

@@ -77,8 +77,8 @@ wire_enum! {
         /// To the host: a thread of the library's calls back and has no lane yet. Result:
         /// the lane's number.
         Adopt = 8,
-        /// To the side whose heap it is in: free the allocation at `target`. Result: 1, or 0 if
-        /// there is none.
+        /// To the side whose heap it is in: free what is in its [`Queue`](crate::freed::Queue),
+        /// which is full, and the allocation at `target`. Result: 1, or 0 if there is none.
         Free = 9,
         /// The same: how many bytes the allocation has; 0 if there is none.
         UsableSize = 10,

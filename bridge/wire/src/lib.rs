@@ -33,6 +33,8 @@ pub mod door;
 pub mod doorbell;
 #[cfg(not(loom))]
 pub mod exchange;
+#[cfg(not(loom))]
+pub mod freed;
 mod futex;
 #[cfg(not(loom))]
 pub mod host_lanes;

@@ -43,7 +43,10 @@ pub fn serve() -> Result<(), String> {
             }),
             Some(Request::Symbol | Request::Function) => parts::symbol(mail.part, text()),
             Some(Request::Stub) => stubs.add(mail.part, mail.message as u32, mail.target),
-            Some(Request::Free) => Ok(heap::free_for_program(mail.target).into()),
+            Some(Request::Free) => {
+                heap::take_back();
+                Ok(heap::free_for_program(mail.target).into())
+            }
             Some(Request::UsableSize) => Ok(heap::usable_size_for_program(mail.target) as u64),
             Some(Request::Images) => {
                 let mut images = std::mem::take(&mut early);

@@ -4,14 +4,16 @@
 //! Until `main` knows where that is, memory comes from a private heap; what was allocated
 //! there is freed there. Memory of the program's that a library frees is the host's to free.
 
-use super::control;
 use super::memory::shared;
+use super::{control, die};
 use iotdec_heap::process::{Foreign, Process, Start};
 use iotdec_heap::{Backing, File, Heap};
 use iotdec_wire::exchange::{GUEST_HEAP, MAX_MESSAGE, Range};
+use iotdec_wire::freed::{Giver, Taker};
 use iotdec_wire::lane::Request;
 use std::ffi::c_void;
 use std::ptr::NonNull;
+use std::sync::{Mutex, OnceLock};
 
 /// malloc and its family are made of this in the program iotdec-calls.
 pub static PROCESS: Process = Process::new(Start::Private, "iotdec-calls");
@@ -19,7 +21,13 @@ pub static PROCESS: Process = Process::new(Start::Private, "iotdec-calls");
 static FOREIGN: Foreign = Foreign {
     free: free_in_program,
     usable_size: usable_size_in_program,
+    reclaim,
 };
+
+/// What the libraries free of the program's.
+static GIVER: Mutex<Option<Giver>> = Mutex::new(None);
+/// What the program frees of the libraries'.
+static TAKER: OnceLock<Taker> = OnceLock::new();
 
 /// From now on, memory comes from guest memory.
 ///
@@ -33,6 +41,9 @@ pub unsafe fn take_over(memory: Range, fd: libc::c_int) -> Result<(), String> {
     // SAFETY: the caller's promise; GUEST_HEAP is less than the range's size.
     let heap = unsafe { Heap::new(base.add(GUEST_HEAP), size, Backing::File(file)) };
     PROCESS.take_over(heap.map_err(|error| error.to_string())?);
+    let [by_program, by_library] = shared().exchange.freed(shared().reverse);
+    let _ = TAKER.set(Taker::new(by_program));
+    *GIVER.lock().expect("no panic is survived") = Some(Giver::new(by_library));
     PROCESS.set_foreign(&FOREIGN);
     Ok(())
 }
@@ -43,7 +54,41 @@ fn is_programs(pointer: *mut c_void) -> bool {
 }
 
 unsafe extern "C" fn free_in_program(pointer: *mut c_void) -> bool {
-    is_programs(pointer) && control::ask(Request::Free, pointer as u64) == Some(1)
+    if !is_programs(pointer) {
+        return false;
+    }
+    let mut giver = GIVER.lock().expect("no panic is survived");
+    let is_given = giver
+        .as_mut()
+        .is_some_and(|giver| giver.give(pointer as u64));
+    drop(giver);
+    is_given || control::ask(Request::Free, pointer as u64) == Some(1)
+}
+
+extern "C" fn reclaim() {
+    take_back();
+}
+
+/// Frees what the program has freed.
+#[inline]
+pub fn take_back() {
+    if let Some(taker) = TAKER.get().filter(|taker| !taker.is_empty()) {
+        take_all(taker);
+    }
+}
+
+#[cold]
+fn take_all(taker: &Taker) {
+    let free = |address| {
+        if !free_for_program(address) {
+            let text =
+                format!("the program frees {address:#x}, where the library has allocated nothing");
+            die(&text);
+        }
+    };
+    if taker.take(free).is_err() {
+        die("the program's bridge frees more than there can be");
+    }
 }
 
 unsafe extern "C" fn usable_size_in_program(pointer: *mut c_void) -> usize {

@@ -1,6 +1,7 @@
 //! Serving a lane: the loops that nest as calls and callbacks do.
 
 use super::die;
+use super::heap;
 use super::memory::shared;
 use super::parts::part;
 use super::switch::{Function, Record, enter, unwind};
@@ -226,6 +227,7 @@ pub unsafe fn serve_next(lane: *mut GuestLane, level: u32) -> ControlFlow<Outcom
             unwind((*lane).record(mail.level));
         }
     }
+    heap::take_back();
     let (function, second) = match Kind::from_code(mail.kind) {
         Some(Kind::Call) => {
             let function = part(mail.part).and_then(|part| part.function(mail.index));

@@ -55,6 +55,9 @@ pub(crate) unsafe fn run(
             Answer::Returned(_) => {
                 (*lane).take_small(mail.message, words);
                 (*lane).top = top;
+                if !(*lane).worker.take_back() {
+                    return Some((*lane).loss());
+                }
                 (*lane).frame(frame).and_then(|frame| frame.failure.take())
             }
             Answer::Failed(record) => Some(record),
