@@ -15,6 +15,20 @@ const HINTS: Pattern = Pattern {
     value: 0xd503_201f,
 };
 
+/// `dmb` for loads alone, and for stores alone (Arm ARM, C6.2.93), of any domain. The host orders
+/// all loads, and all stores, as they are in the program, and the translator moves none past
+/// another; it would make them full barriers, which take tens of nanoseconds.
+const HALF_BARRIERS: [Pattern; 2] = [
+    Pattern {
+        mask: 0xffff_f3ff,
+        value: 0xd503_31bf,
+    },
+    Pattern {
+        mask: 0xffff_f3ff,
+        value: 0xd503_32bf,
+    },
+];
+
 /// `hvc #0`, which the translator does not know.
 const UNKNOWN: u32 = 0xd400_0002;
 /// Instructions whose results differ from QEMU's if the translator executes them.
@@ -66,7 +80,8 @@ static MISTAKE: OnceLock<Mistake> = OnceLock::new();
 
 /// The instruction to translate where the guest has `word`.
 pub fn instead_of(word: u32) -> u32 {
-    if HINTS.matches(word) {
+    let does_nothing = |pattern: &Pattern| pattern.matches(word);
+    if HINTS.matches(word) || HALF_BARRIERS.iter().any(does_nothing) {
         return NOP;
     }
     if QEMUS.iter().any(|pattern| pattern.matches(word)) {
@@ -111,9 +126,13 @@ mod tests {
         for hint in [nop, yields, wfe, paciasp, bti] {
             assert_eq!(instead_of(hint), NOP);
         }
+        let [ishld, ishst, ld, st] = [0xd503_39bf, 0xd503_3abf, 0xd503_3dbf, 0xd503_3ebf];
+        for half in [ishld, ishst, ld, st] {
+            assert_eq!(instead_of(half), NOP);
+        }
         assert_eq!(instead_of(0xd51b_421f), UNKNOWN);
-        let [clrex, dmb, svc, add] = [0xd503_3f5f, 0xd503_3bbf, 0xd400_0001, 0x8b00_0000];
-        for other in [clrex, dmb, svc, add] {
+        let [clrex, dmb, dsb, svc] = [0xd503_3f5f, 0xd503_3bbf, 0xd503_399f, 0xd400_0001];
+        for other in [clrex, dmb, dsb, svc, 0x8b00_0000] {
             assert_eq!(instead_of(other), other);
         }
     }
