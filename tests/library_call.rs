@@ -1,10 +1,11 @@
 //! Calls of libraries for aarch64 without generated code: by `iotdec_bridge::Library` and by
 //! `iotdec call`.
 
+use iotdec_bridge::Acceleration;
 use iotdec_bridge::Library;
 use iotdec_bridge::calls::ErrorKind;
 use iotdec_bridge::dynamic::{CallError, Options, Signature, Type, Value};
-use iotdec_tests::environment::root;
+use iotdec_tests::environment::{self, root};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -447,6 +448,43 @@ fn the_command_says_what_it_cannot_do() {
         &["int f(void)"],
         "is not in sysroot",
     );
+}
+
+#[test]
+fn turbo_comes_on_when_there_is_work() {
+    if environment::accelerator("turbo for calls").is_none() {
+        return;
+    }
+    let wish = std::env::var("IOTDEC_ACCEL_MODE").unwrap_or_default();
+    let library = open("libz.so.1");
+    let takes = [Type::U64, Type::Pointer, Type::U32];
+    let signature = Signature::new(Type::U64, takes).expect("a signature");
+    let crc32 = library.function("crc32", signature).expect("zlib");
+    let data: Vec<u8> = (0..4_000_000u32).map(|at| (at / 7) as u8).collect();
+    let data = library.share(&data).expect("room");
+    let sum = || crc32.call(&[0.into(), (&data).into(), data.len().into()]);
+    let by_qemu = sum().expect("a sum");
+    let state = || library.accelerator().expect("a worker");
+    match &wish[..] {
+        "off" => return assert_eq!(state(), (Acceleration::Off, 0)),
+        "native" => return assert_eq!(state(), (Acceleration::Native, 0)),
+        "turbo" => assert_eq!(state().0, Acceleration::Turbo),
+        // Not for one call.
+        _ => assert_eq!(state().0, Acceleration::Native),
+    }
+    let start = std::time::Instant::now();
+    // Once at least for this thread, beyond what the accelerator tries out.
+    let mut entries = None;
+    while entries.is_none_or(|before| state().1 < before + 3) {
+        assert!(start.elapsed().as_secs() < 60, "{:?}", state());
+        assert_eq!(sum().expect("a sum"), by_qemu);
+        if entries.is_none() && state().0 == Acceleration::Turbo {
+            entries = Some(state().1);
+        }
+    }
+    let check = library.share_string(c"123456789").expect("room");
+    let sum = crc32.call(&[0.into(), (&check).into(), 9.into()]);
+    assert_eq!(sum.expect("a sum"), Value::Integer(0xcbf4_3926));
 }
 
 #[test]

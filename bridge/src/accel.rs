@@ -215,14 +215,20 @@ impl Accelerator {
         self.least == Acceleration::Off
     }
 
-    /// The plugin as QEMU's option takes it.
-    pub(crate) fn argument(&self) -> OsString {
-        doubled(self.plugin.as_os_str())
+    /// The plugin as QEMU's option takes it, with the host's parts of native libraries if there
+    /// are some.
+    pub(crate) fn argument(&self, libraries: Option<&Path>) -> OsString {
+        let mut argument = doubled(self.plugin.as_os_str());
+        if let Some(directory) = libraries {
+            argument.push(",libraries=");
+            argument.push(doubled(directory.as_os_str()));
+        }
+        argument
     }
 }
 
 /// A text as QEMU's options take it, in which a comma is doubled.
-pub(crate) fn doubled(text: &OsStr) -> OsString {
+fn doubled(text: &OsStr) -> OsString {
     let bytes = text.as_bytes();
     let doubled = bytes.split(|byte| *byte == b',').collect::<Vec<_>>();
     OsString::from_vec(doubled.join(&b",,"[..]))

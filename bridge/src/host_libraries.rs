@@ -104,6 +104,11 @@ impl HostLibraries {
         format!("{VARIABLE}={}", self.memory.as_raw_fd()).into()
     }
 
+    /// Where the host's parts are.
+    pub fn host_directory(&self) -> PathBuf {
+        self.directory.join("host")
+    }
+
     /// Where the guest finds its parts.
     pub fn guest_directory(&self) -> PathBuf {
         self.directory.join("guest")

@@ -1,10 +1,11 @@
 //! From a manifest to the programs and files that a session needs, checked one
 //! by one so that each failure has its own remedy.
 
-use crate::accel::{self, Accelerator, Circumstances, Obstacle, Wish};
+use crate::accel::{self, Accelerator, Circumstances, Obstacle, Pattern, Wish};
 use crate::host_libraries::HostLibraries;
-use crate::library::{self, Library, LibraryError, Needs};
+use crate::library::{self, LibraryError, Needs};
 use crate::manifest::{Manifest, Place, data_directory};
+use iotdec_wire::msg::Acceleration;
 use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
@@ -164,13 +165,7 @@ impl Resolver {
             library: &library,
             needs,
         };
-        let accelerator = match Accelerator::choose(&circumstances, manifest.native.as_deref()) {
-            Err(obstacle) if matches!(wish, Wish::Native | Wish::Turbo) => {
-                let mode = wish.least().name();
-                return Err(LaunchError::Accelerator { mode, obstacle });
-            }
-            chosen => chosen,
-        };
+        let accelerator = choose_accelerator(&circumstances, manifest.native.as_deref())?;
         Ok(Launch {
             qemu,
             cpu,
@@ -186,20 +181,10 @@ impl Resolver {
         })
     }
 
-    /// What a library needs of the processor, itself and what comes with it; it is there
-    /// with everything it depends on. What it has of the sysroot is not looked at: a
-    /// system's libraries know each other's processor.
     fn needs(&mut self, library: &Path, sysroot: &Path) -> Result<Needs, Arc<LibraryError>> {
         let key = (library.to_path_buf(), sysroot.to_path_buf());
-        let known = self.libraries.entry(key).or_insert_with(|| {
-            let inspected = Library::inspect(library)?;
-            let mut needs = inspected.needs();
-            let others = library::resolve_dependencies(library, &inspected, sysroot)?;
-            for other in others.values().filter(|path| !path.starts_with(sysroot)) {
-                needs = needs.and(Library::inspect(other)?.needs());
-            }
-            Ok(needs)
-        });
+        let known = self.libraries.entry(key);
+        let known = known.or_insert_with(|| Ok(library::needs(library, sysroot)?));
         known.clone()
     }
 }
@@ -227,11 +212,9 @@ impl Launch {
             .arg(&self.sysroot)
             .args(["-cpu", self.cpu_model()]);
         if let Ok(accelerator) = &self.accelerator {
-            let mut plugin = accelerator.argument();
-            if let Some((directory, _)) = &self.native_libraries {
-                plugin.push(",libraries=");
-                plugin.push(accel::doubled(directory.join("host").as_os_str()));
-            }
+            let libraries = self.native_libraries.as_ref();
+            let libraries = libraries.map(|(directory, _)| directory.join("host"));
+            let plugin = accelerator.argument(libraries.as_deref());
             command.arg("-plugin").arg(plugin);
         }
         if let Some(host) = host {
@@ -295,6 +278,20 @@ impl Launch {
         }
         variable.push(self.library.parent().unwrap_or(Path::new("/")));
         variable
+    }
+}
+
+/// The accelerator or why there is none; an error if somebody insists on it.
+pub(crate) fn choose_accelerator(
+    circumstances: &Circumstances<'_>,
+    native: Option<&[Pattern]>,
+) -> Result<Result<Accelerator, Obstacle>, LaunchError> {
+    match Accelerator::choose(circumstances, native) {
+        Err(obstacle) if circumstances.wish.least() > Acceleration::Off => {
+            let mode = circumstances.wish.least().name();
+            Err(LaunchError::Accelerator { mode, obstacle })
+        }
+        chosen => Ok(chosen),
     }
 }
 

@@ -301,6 +301,19 @@ pub fn find_in_sysroot(sysroot: &Path, name: &str) -> Option<PathBuf> {
         .find(|path| path.exists())
 }
 
+/// What a library needs of the processor, itself and what comes with it; it is there with
+/// everything it depends on. What it has of the sysroot is not looked at: a system's libraries
+/// know each other's processor.
+pub fn needs(library: &Path, sysroot: &Path) -> Result<Needs, LibraryError> {
+    let inspected = Library::inspect(library)?;
+    let others = resolve_dependencies(library, &inspected, sysroot)?;
+    let mut needs = inspected.needs();
+    for other in others.values().filter(|path| !path.starts_with(sysroot)) {
+        needs = needs.and(Library::inspect(other)?.needs());
+    }
+    Ok(needs)
+}
+
 /// Walks everything the library needs, as the guest's dynamic linker will, and
 /// says what is missing. Returns the files found, by name.
 pub fn resolve_dependencies(

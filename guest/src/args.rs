@@ -1,9 +1,10 @@
 //! The worker's command line: `--key value` pairs and bare `--switch`es.
 
+use crate::accel::Mode;
 use std::str::FromStr;
 
 /// Words that stand alone; every other `--word` is followed by its value.
-const SWITCHES: &[&str] = &["checksum", "low-delay"];
+const SWITCHES: &[&str] = &["checksum", "low-delay", "at-once"];
 
 /// A parsed command line.
 #[derive(Debug, Default)]
@@ -51,6 +52,15 @@ impl Args {
                     .map_err(|_| format!("--{key} {text}: not a number"))
             })
             .transpose()
+    }
+
+    /// How much of the accelerator is wanted.
+    pub fn accelerator(&self) -> Result<Mode, String> {
+        match self.get("accel") {
+            Some(name) => Mode::from_name(name)
+                .ok_or_else(|| format!("--accel {name}: not off, native or turbo")),
+            None => Ok(Mode::Off),
+        }
     }
 
     /// Whether `--key` was given.

@@ -26,7 +26,6 @@ mod slots;
 mod socket;
 mod turnflag;
 
-use accel::Mode;
 use args::Args;
 use std::process::ExitCode;
 
@@ -56,12 +55,7 @@ pub fn worker() -> ExitCode {
     let mut words = std::env::args().skip(1);
     let command = words.next().unwrap_or_default();
     let result = Args::parse(words).and_then(|args| {
-        let wanted = match args.get("accel") {
-            Some(name) => Mode::from_name(name)
-                .ok_or_else(|| format!("--accel {name}: not off, native or turbo"))?,
-            None => Mode::Off,
-        };
-        let accelerator = accel::open(wanted);
+        let accelerator = accel::open(args.accelerator()?);
         #[cfg(target_arch = "aarch64")]
         native::open(args.get("native"), accelerator.mode)?;
         match command.as_str() {

@@ -72,11 +72,17 @@ extern "C" {
  */
 struct iotdec_variable;
 struct iotdec_reach;
+enum iotdec_accel {
+    IOTDEC_ACCEL_AUTO = 1,   /* as much as there is, as with 0 */
+    IOTDEC_ACCEL_OFF = 2,
+    IOTDEC_ACCEL_NATIVE = 3, /* what the host's libraries need, or an error */
+    IOTDEC_ACCEL_TURBO = 4   /* turbo from the first call on, or an error */
+};
 struct iotdec_wrapper {
     uint32_t version;       /* IOTDEC_WRAPPER_VERSION */
     uint32_t functions;     /* how many the guest part has */
     uint32_t signatures;    /* how many function pointer signatures; entries in serve and entries */
-    uint32_t reserved;      /* 0 */
+    uint32_t accel;         /* enum iotdec_accel, or 0: how much of the accelerator; the environment counts first */
     uint64_t fingerprint;   /* the guest part's, which must be the same: parts of two generations do not mix */
     const char *name;       /* for messages, such as "libfoo.so.1" */
     /*

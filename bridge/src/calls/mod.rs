@@ -14,6 +14,7 @@
 //!    starts another, of the next generation. A thread's lanes are closed, and the library's
 //!    exit handlers run, when that thread and the program end (`ending`).
 
+mod accelerator;
 mod adopt;
 pub mod call;
 mod confine;

@@ -1,12 +1,14 @@
 //! Starting workers for calls.
 
+use super::accelerator::{self, Choice};
 use super::confine::Confinement;
 use super::exchange::{HostExchange, Segment, release};
 use super::heap::{Freed, program};
 use super::worker::{Control, Over, Worker};
+use crate::accel::{Obstacle, Wish};
 use crate::host_libraries::{DIRECTORY_VARIABLE, HostLibraries};
 use crate::launch::{find_qemu, find_sysroot, installed};
-use crate::library::{Library, find_in_sysroot, resolve_dependencies};
+use crate::library::{find_in_sysroot, needs};
 use crate::supervisor::{LogSink, Supervisor};
 use iotdec_wire::exchange::Image;
 use iotdec_wire::lane::{End, Kind, Request};
@@ -19,7 +21,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 /// Workers of one program.
@@ -41,7 +43,11 @@ pub(crate) struct Setting {
     sysroot: PathBuf,
     /// Where libraries are that are not the sysroot's.
     directory: Option<PathBuf>,
+    /// The emulator's CPU model, where the accelerator needs no other.
     cpu: String,
+    accelerator: Choice,
+    /// What became of a worker with the accelerator: the next ones have none.
+    given_up: OnceLock<Obstacle>,
     state: Mutex<Running>,
 }
 
@@ -57,6 +63,7 @@ static SETTINGS_MADE: Mutex<Vec<&'static Setting>> = Mutex::new(Vec::new());
 pub(crate) fn setting(
     sysroot: Option<&Path>,
     library: &Path,
+    wish: Option<Wish>,
 ) -> Result<(&'static Setting, PathBuf), String> {
     let sysroot = find_sysroot(sysroot).map_err(|error| error.to_string())?;
     let path = if library.components().count() > 1 {
@@ -70,14 +77,20 @@ pub(crate) fn setting(
             )
         })?
     };
-    let inspected = Library::inspect(&path).map_err(|error| error.to_string())?;
-    resolve_dependencies(&path, &inspected, &sysroot).map_err(|error| error.to_string())?;
-    let cpu = inspected.needs().cpu_model().to_owned();
+    let needs = needs(&path, &sysroot).map_err(|error| error.to_string())?;
+    let set_cpu = std::env::var("IOTDEC_CPU").ok();
+    let accelerator = accelerator::choose(wish, &path, needs, set_cpu.as_deref());
+    let accelerator = accelerator.map_err(|error| error.to_string())?;
+    let cpu = set_cpu.unwrap_or_else(|| needs.cpu_model().to_owned());
     let outside = !path.starts_with(&sysroot);
     let directory = path.parent().filter(|_| outside).map(Path::to_owned);
     let mut made = SETTINGS_MADE.lock().expect("nothing panics with it");
+    let mode = |choice: &Choice| choice.as_ref().ok().map(|it| (it.mode, it.least));
     let same = |it: &&&Setting| {
-        it.sysroot == sysroot && it.cpu == cpu && (!outside || it.directory == directory)
+        it.sysroot == sysroot
+            && it.cpu == cpu
+            && mode(&it.accelerator) == mode(&accelerator)
+            && (!outside || it.directory == directory)
     };
     if let Some(known) = made.iter().find(same) {
         return Ok((known, path));
@@ -92,6 +105,8 @@ pub(crate) fn setting(
         sysroot,
         directory,
         cpu,
+        accelerator,
+        given_up: OnceLock::new(),
         state: Mutex::default(),
     }));
     made.push(setting);
@@ -157,12 +172,24 @@ impl Setting {
                 Err(failure) => {
                     exchange.give_lane(control);
                     exchange.give_lane(reverse);
-                    if !failure.other_addresses || tries == TRIES {
-                        return Err(failure);
+                    if failure.other_addresses && tries < TRIES {
+                        tries += 1;
+                        continue;
                     }
+                    match failure.died_with_accelerator {
+                        Some(how) => self.given_up.get_or_init(|| Obstacle::Died(how)),
+                        None => return Err(failure),
+                    };
                 }
             }
-            tries += 1;
+        }
+    }
+
+    /// The accelerator for the next worker.
+    fn accelerator(&self) -> Choice {
+        match self.given_up.get() {
+            Some(obstacle) => Err(obstacle.clone()),
+            None => self.accelerator.clone(),
         }
     }
 
@@ -205,7 +232,12 @@ impl Setting {
         // A former worker may have written over it.
         exchange.exchange.initialise();
         let freed = Freed::new(exchange, reverse);
-        let command = self.command(exchange, &memory, host.as_ref(), theirs, control, reverse)?;
+        let accelerator = self.accelerator();
+        let mut command = self.command(&accelerator, host.as_ref())?;
+        self.tell(&mut command, exchange, &memory, theirs, [control, reverse])?;
+        if let Some(host) = &host {
+            host.attach(&mut command);
+        }
         let over = Arc::new(Over::default());
         let hang_up = over.clone();
         let on_death = move || {
@@ -226,6 +258,8 @@ impl Setting {
             Some(mail)
                 if (mail.kind, mail.index) == (Kind::Request.code(), Request::Ready.code()) =>
             {
+                accelerator::judge(&accelerator, exchange, &mail)
+                    .map_err(|problem| problem.to_string())?;
                 let control = Control {
                     end,
                     lane: control,
@@ -258,7 +292,9 @@ impl Setting {
                 let obituary = supervisor.obituary();
                 let status = obituary.as_ref().and_then(|it| it.status.code());
                 let text = obituary.map_or("it was killed".to_owned(), |it| it.to_string());
+                let optional = accelerator.is_ok_and(|it| it.is_optional());
                 Err(Failure {
+                    died_with_accelerator: optional.then(|| text.clone()),
                     text: format!(
                         "the worker ended before it was ready ({text}); qemu must be QEMU's user-mode \
                          emulator for aarch64, and the sysroot one that the worker runs in"
@@ -270,14 +306,11 @@ impl Setting {
         }
     }
 
+    /// The command that runs the worker.
     fn command(
         &self,
-        exchange: &HostExchange,
-        memory: &Segment,
+        accelerator: &Choice,
         host: Option<&HostLibraries>,
-        socket: OwnedFd,
-        control: usize,
-        reverse: usize,
     ) -> Result<Command, String> {
         let qemu = find_qemu(None).map_err(|error| error.to_string())?;
         let worker = installed("IOTDEC_CALLS", "iotdec-calls-aarch64");
@@ -287,7 +320,6 @@ impl Setting {
                 worker.display()
             ));
         }
-        let cpu = std::env::var_os("IOTDEC_CPU").unwrap_or_else(|| (&self.cpu).into());
         let mut command = Command::new(qemu);
         command
             // Meant for native code.
@@ -295,8 +327,19 @@ impl Setting {
             .env_remove("LD_LIBRARY_PATH")
             .arg("-L")
             .arg(&self.sysroot)
-            .arg("-cpu")
-            .arg(cpu);
+            .arg("-cpu");
+        match accelerator {
+            Ok(chosen) => {
+                let host = host.map(HostLibraries::host_directory);
+                command
+                    .arg(chosen.cpu.unwrap_or(&self.cpu))
+                    .arg("-plugin")
+                    .arg(chosen.argument(host.as_deref()));
+            }
+            Err(_) => {
+                command.arg(&self.cpu);
+            }
+        }
         let directories = host.map(HostLibraries::guest_directory).into_iter();
         let directories: Vec<_> = directories.chain(self.directory.clone()).collect();
         if !directories.is_empty() {
@@ -309,6 +352,24 @@ impl Setting {
             command.arg("-E").arg(host.variable());
         }
         command.arg(worker);
+        if let Ok(chosen) = accelerator {
+            command.args(["--accel", chosen.mode.name()]);
+            if !chosen.is_optional() {
+                command.arg("--at-once");
+            }
+        }
+        Ok(command)
+    }
+
+    /// Tells the worker what it shares with us, and with nobody else.
+    fn tell(
+        &self,
+        command: &mut Command,
+        exchange: &HostExchange,
+        memory: &Segment,
+        socket: OwnedFd,
+        [control, reverse]: [usize; 2],
+    ) -> Result<(), String> {
         let shared = exchange.exchange.range();
         for (name, number) in [
             ("--exchange", shared.start),
@@ -341,10 +402,7 @@ impl Setting {
                 confinement.enter()
             })
         };
-        if let Some(host) = host {
-            host.attach(&mut command);
-        }
-        Ok(command)
+        Ok(())
     }
 }
 
@@ -396,6 +454,8 @@ fn tell_program(exchange: &HostExchange, lane: usize) -> u64 {
 struct Failure {
     text: String,
     other_addresses: bool,
+    /// How it ended, with an accelerator that nobody insists on.
+    died_with_accelerator: Option<String>,
     /// Whether it may start the next time.
     passes: bool,
 }
@@ -405,6 +465,7 @@ impl From<String> for Failure {
         Self {
             text,
             other_addresses: false,
+            died_with_accelerator: None,
             passes: false,
         }
     }

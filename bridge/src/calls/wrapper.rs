@@ -4,6 +4,7 @@ use super::error::{Kind, Record};
 use super::process::{self, Setting};
 use super::variables::{Table, Variable};
 use super::worker::Worker;
+use crate::accel::Wish;
 use iotdec_wire::exchange::Range;
 use iotdec_wire::lane::{Loaded, Request};
 use iotdec_wire::registers;
@@ -20,6 +21,18 @@ const VERSION: u32 = 3;
 /// A function of a wrapper's `serve` table. It may be left by longjmp or an exception.
 pub(crate) type Serve = unsafe extern "C-unwind" fn(*mut c_void, *mut c_void);
 
+/// `enum iotdec_accel`
+const WISHES: [Wish; 4] = [Wish::Auto, Wish::Off, Wish::Native, Wish::Turbo];
+
+fn wish(code: u32) -> Option<Wish> {
+    WISHES.get((code as usize).wrapping_sub(1)).copied()
+}
+
+fn code(wish: Wish) -> u32 {
+    let place = WISHES.iter().position(|it| *it == wish);
+    place.map_or(0, |place| place as u32 + 1)
+}
+
 /// `struct iotdec_wrapper`
 #[repr(C)]
 #[derive(Debug)]
@@ -27,7 +40,7 @@ pub struct Wrapper {
     version: u32,
     pub(crate) functions: u32,
     pub(crate) signatures: u32,
-    reserved: u32,
+    accel: u32,
     fingerprint: u64,
     name: *const c_char,
     library: *const c_char,
@@ -80,6 +93,7 @@ impl Wrapper {
     pub(crate) fn without_parts(
         library: &'static CStr,
         sysroot: Option<&'static CStr>,
+        accel: Option<Wish>,
         serve: &'static [Serve; registers::SIGNATURES as usize],
     ) -> &'static Self {
         // Functions that the library returns are called by their addresses instead.
@@ -88,7 +102,7 @@ impl Wrapper {
             version: VERSION,
             functions: registers::FUNCTIONS,
             signatures: registers::SIGNATURES,
-            reserved: 0,
+            accel: accel.map_or(0, code),
             fingerprint: registers::FINGERPRINT,
             name: library.as_ptr(),
             library: library.as_ptr(),
@@ -150,7 +164,8 @@ impl Wrapper {
             true => guest_part,
             false => self.directory().join(guest_part),
         };
-        let (setting, library) = process::setting(self.text(self.sysroot).map(Path::new), &library)
+        let sysroot = self.text(self.sysroot).map(Path::new);
+        let (setting, library) = process::setting(sysroot, &library, wish(self.accel))
             .map_err(|text| failed(format!("{name}: {text}")))?;
         let state = Box::leak(Box::new(State {
             name,

@@ -39,9 +39,12 @@ pub use memory::Memory;
 pub use types::{Signature, Type};
 pub use value::Value;
 
+use crate::accel::Wish;
 use crate::calls::lane_for;
 use crate::calls::wrapper::{Serve, Wrapper};
 use bytemuck::Pod;
+use iotdec_wire::lane::Request;
+use iotdec_wire::msg::Acceleration;
 use object::read::elf::ElfFile64;
 use object::{Endianness, Object, ObjectSymbol, SymbolKind};
 use std::ffi::{CStr, CString, OsStr};
@@ -50,10 +53,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 /// How a library is opened.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// The aarch64 system that it runs in; `IOTDEC_SYSROOT` or the installed one, if none.
     pub sysroot: Option<PathBuf>,
+    /// How much of the accelerator it gets, where the environment does not say
+    /// ([`MODE_VARIABLE`](crate::accel::MODE_VARIABLE)).
+    pub accel: Option<Wish>,
 }
 
 /// A library for aarch64. It stays loaded; opening it again gives the same.
@@ -85,13 +91,14 @@ impl Library {
         let mut opened = OPENED.lock().unwrap_or_else(|it| it.into_inner());
         let known = opened
             .iter()
-            .find(|known| known.0 == path && known.1.sysroot == options.sysroot);
+            .find(|known| known.0 == path && known.1 == *options);
         if let Some((_, _, library)) = known {
             return Ok(library.clone());
         }
         let sysroot = options.sysroot.as_deref().map(Path::as_os_str);
         let sysroot = sysroot.map(kept).transpose()?;
-        let wrapper = Wrapper::without_parts(kept(path.as_os_str())?, sysroot, &SERVE);
+        let wrapper =
+            Wrapper::without_parts(kept(path.as_os_str())?, sysroot, options.accel, &SERVE);
         lane_for(wrapper).map_err(CallError::Failed)?;
         let found = wrapper.known().map(|state| state.library().to_owned());
         let found = found.unwrap_or_else(|| path.to_owned());
@@ -109,6 +116,25 @@ impl Library {
     /// The file.
     pub fn path(&self) -> &Path {
         &self.inner.path
+    }
+
+    /// What is on of the accelerator in the library's process now, and how often turbo's code
+    /// was entered. Turbo comes on when calls have taken some time, and at once if
+    /// [`MODE_VARIABLE`](crate::accel::MODE_VARIABLE) asks for it.
+    ///
+    /// # Errors
+    /// The library's process has ended just now and cannot be started.
+    pub fn accelerator(&self) -> Result<(Acceleration, u64), CallError> {
+        let lane = lane_for(self.wrapper).map_err(CallError::Failed)?;
+        // SAFETY: this thread's lane, which stays while the thread runs.
+        let worker = unsafe { (*lane).worker.clone() };
+        let ask = |request| {
+            let answer = worker.ask_number(request, 0, 0, 0);
+            answer.map_err(CallError::Failed)
+        };
+        let mode = u32::try_from(ask(Request::Accelerator)?).ok();
+        let mode = mode.and_then(Acceleration::from_code);
+        Ok((mode.unwrap_or(Acceleration::Off), ask(Request::Entries)?))
     }
 
     /// The names of the functions that it exports, in alphabetical order.

@@ -51,7 +51,8 @@ wire_enum! {
     /// What is asked for over a control lane; answered by [`Kind::Return`] with the result
     /// in [`Mail::target`], or [`Kind::Refused`].
     Request {
-        /// Guest to host, unasked, once both segments are mapped.
+        /// Guest to host, unasked, once both segments are mapped. `part` is what is on of the
+        /// accelerator, the message text of `target` bytes: why not more.
         Ready = 1,
         /// To the guest: serve lane `target`.
         Open = 2,
@@ -85,6 +86,11 @@ wire_enum! {
         /// To the guest: take the file descriptor that comes over its socket. Result: its number
         /// there.
         Descriptor = 11,
+        /// To the guest: what is on of the accelerator. Result: an
+        /// [`Acceleration`](crate::msg::Acceleration).
+        Accelerator = 12,
+        /// To the guest: how many times turbo's code was entered, first or again.
+        Entries = 13,
     }
 }
 

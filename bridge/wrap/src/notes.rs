@@ -21,6 +21,8 @@ pub struct Notes {
     /// Options that the headers are compiled with, on both sides.
     #[serde(default)]
     pub flags: Vec<String>,
+    /// How much of the accelerator the library gets, where the environment does not say.
+    pub accel: Option<Accel>,
     /// What holds where nothing else says anything.
     #[serde(default)]
     pub defaults: Defaults,
@@ -42,6 +44,32 @@ pub struct Notes {
     /// Functions that pointers point at, by typedef, or by `function.parameter`.
     #[serde(default, rename = "callback")]
     pub callbacks: BTreeMap<String, FunctionNotes>,
+}
+
+/// How much of the accelerator a library gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Accel {
+    /// As much as there is.
+    Auto,
+    /// Nothing.
+    Off,
+    /// What the host's libraries need, or an error.
+    Native,
+    /// Turbo from the first call on, or an error.
+    Turbo,
+}
+
+impl Accel {
+    /// As `iotdec_wrapper.h` has it.
+    pub fn constant(self) -> &'static str {
+        match self {
+            Self::Auto => "IOTDEC_ACCEL_AUTO",
+            Self::Off => "IOTDEC_ACCEL_OFF",
+            Self::Native => "IOTDEC_ACCEL_NATIVE",
+            Self::Turbo => "IOTDEC_ACCEL_TURBO",
+        }
+    }
 }
 
 /// What holds where nothing else says anything.

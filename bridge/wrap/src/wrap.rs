@@ -132,6 +132,7 @@ pub fn wrap(request: &Request) -> Result<Report, Error> {
         rules: &rules,
         library: &library,
         guest_part: &guest_part,
+        accel: notes.accel,
     };
     let made = build(&plan, &notes, request)?;
     let abi = write_abi(&source, &plan, &request.output)?;

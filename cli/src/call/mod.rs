@@ -21,6 +21,7 @@ pub fn run(args: &CallArgs) -> Result<ExitCode, Failure> {
     let failed = |error: CallError| Failure::Error(error.to_string());
     let options = Options {
         sysroot: args.sysroot.clone(),
+        ..Options::default()
     };
     let library = Library::open(&args.library, &options).map_err(failed)?;
     let kinds = prototype.parameters.iter().map(|it| it.shape.kind());

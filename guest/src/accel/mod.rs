@@ -54,10 +54,25 @@ pub fn open(wanted: Mode) -> Report {
     imp::open(wanted)
 }
 
+/// Switches turbo on if it works, in a thread of its own, after [`open`] with native functions
+/// only. Once; with threads that make their calls meanwhile. Says nothing, whatever comes of it.
+#[cfg(target_arch = "aarch64")]
+pub fn warm_up() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        imp::be_silent();
+        // Without the thread everything works as before.
+        let _ = std::thread::Builder::new().spawn(imp::start_turbo);
+    });
+}
+
 /// Calls `function`, in turbo if that is on.
 pub fn run<R>(function: impl FnOnce() -> R) -> R {
     imp::run(function)
 }
+
+#[cfg(target_arch = "aarch64")]
+pub use imp::{create_outside, is_well_placed, mode};
 
 /// Where the library was when the program counter was `pc`: while code runs in turbo,
 /// that says nothing.
@@ -86,9 +101,12 @@ mod imp {
     use iotdec_wire::knock::{knock, processor};
     use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-    pub use turbo::{library_pc, run, unknown_instructions};
+    pub use turbo::{
+        be_silent, create_outside, is_well_placed, library_pc, run, unknown_instructions,
+    };
 
     static IS_THERE: AtomicBool = AtomicBool::new(false);
+    static HAS_TURBO: AtomicBool = AtomicBool::new(false);
 
     pub fn open(wanted: Mode) -> Report {
         let [ctr_el0, dczid_el0, cntfrq_el0] = processor();
@@ -107,23 +125,38 @@ mod imp {
                 return Report::less(Mode::Off, reason);
             }
         }
-        if wanted == Mode::Native {
-            return Report::less(Mode::Native, "");
+        HAS_TURBO.store(values[1] & features::TURBO != 0, Relaxed);
+        match wanted {
+            Mode::Native => Report::less(Mode::Native, ""),
+            _ => start_turbo(),
         }
-        if values[1] & features::TURBO == 0 {
+    }
+
+    /// Switches turbo on, if it works.
+    pub fn start_turbo() -> Report {
+        if !HAS_TURBO.load(Relaxed) {
             return Report::less(Mode::Native, "the accelerator has no second translator");
         }
         if let Err(reason) = tell_executable() {
             return Report::less(Mode::Native, reason);
         }
         // SAFETY: it says that it has.
-        unsafe { turbo::switch_on() };
-        match selftest::run() {
-            Ok(()) => Report::less(Mode::Turbo, ""),
-            Err(reason) => {
-                turbo::switch_off();
-                Report::less(Mode::Native, reason)
+        match unsafe { turbo::try_out(selftest::run) } {
+            Ok(()) => {
+                // SAFETY: as above.
+                unsafe { turbo::switch_on() };
+                Report::less(Mode::Turbo, "")
             }
+            Err(reason) => Report::less(Mode::Native, reason),
+        }
+    }
+
+    /// What is on now.
+    pub fn mode() -> Mode {
+        match IS_THERE.load(Relaxed) {
+            true if turbo::is_on() => Mode::Turbo,
+            true => Mode::Native,
+            false => Mode::Off,
         }
     }
 

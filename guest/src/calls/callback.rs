@@ -105,7 +105,7 @@ pub unsafe fn run_as(callback: *mut Callback, part: u32, index: u32, target: *mu
                 (*lane).take_small(words as usize, message);
             }
             Outcome::Returned(_) => die("a callback's answer is none to its message"),
-            Outcome::Closed => die("a loop that waits for a callback was closed"),
+            Outcome::Closed | Outcome::Shifts => die("a loop that waits for a callback was closed"),
         }
     }
 }

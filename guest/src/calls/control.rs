@@ -3,6 +3,7 @@
 use super::lane::GuestLane;
 use super::memory::shared;
 use super::{callback, crash, data, descriptors, die, heap, parts, threads};
+use crate::accel;
 use iotdec_wire::exchange::Image;
 use iotdec_wire::lane::{Kind, Loaded, Mail, Request};
 use iotdec_wire::stubs::{Full, Stubs};
@@ -12,7 +13,7 @@ use std::ptr::null_mut;
 use std::sync::Mutex;
 
 /// Serves the control lane, until the host asks us to exit.
-pub fn serve() -> Result<(), String> {
+pub fn serve(accelerator: &accel::Report) -> Result<(), String> {
     crash::leave_notes();
     // What is here already is known from now on, and not to be moved.
     let mut early = data::share();
@@ -21,11 +22,13 @@ pub fn serve() -> Result<(), String> {
         known: HashMap::new(),
     };
     let mut lane = Control::new(shared().control);
-    lane.post(&Mail {
+    let ready = Mail {
         kind: Kind::Request.code(),
         index: Request::Ready.code(),
-        ..Mail::default()
-    });
+        part: accelerator.mode.code(),
+        ..lane.text(&accelerator.reason)
+    };
+    lane.post(&ready);
     loop {
         let mail = lane.wait();
         let request = Request::from_code(mail.index).filter(|_| mail.kind == Kind::Request.code());
@@ -61,6 +64,8 @@ pub fn serve() -> Result<(), String> {
                 Ok(count as u64)
             }
             Some(Request::Descriptor) => descriptors::take(),
+            Some(Request::Accelerator) => Ok(accel::mode().code().into()),
+            Some(Request::Entries) => Ok(accel::counters().map_or(0, |it| it.entries)),
             Some(Request::Exit) => {
                 // The libraries' exit handlers run; the host waits for our end.
                 std::process::exit(0)
@@ -104,12 +109,19 @@ impl Control {
     }
 
     fn refusal(&mut self, text: &str) -> Mail {
+        Mail {
+            kind: Kind::Refused.code(),
+            ..self.text(text)
+        }
+    }
+
+    /// A post with text.
+    fn text(&mut self, text: &str) -> Mail {
         let (message, room) = self.0.text_room();
         let length = text.len().min(room);
         // SAFETY: the guest's part of this lane's message stack, which nothing else uses.
         unsafe { std::ptr::copy_nonoverlapping(text.as_ptr(), message as *mut u8, length) };
         Mail {
-            kind: Kind::Refused.code(),
             target: length as u64,
             message,
             ..Mail::default()

@@ -2,6 +2,7 @@
 
 use super::lane::{GuestLane, serve_next};
 use super::parts;
+use crate::accel;
 use crate::args::Args;
 use crate::costs::{OPERATIONS, batches, print};
 use iotdec_wire::exchange::{MAX_MESSAGE, Range};
@@ -10,9 +11,15 @@ use std::ffi::c_void;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-/// Runs the command `--costs FUNCTION --library PATH --guest-part PATH`: the function of that
-/// number, whose message is one word, is called. Prints nanoseconds, batch by batch.
+/// Runs the command `--costs FUNCTION --library PATH --guest-part PATH [--accel turbo]`: the
+/// function of that number, whose message is one word, is called. Prints nanoseconds, batch by
+/// batch.
 pub fn run(args: &Args) -> Result<(), String> {
+    let wanted = args.accelerator()?;
+    let accelerator = accel::open(wanted);
+    if accelerator.mode != wanted {
+        return Err(accelerator.reason);
+    }
     let index = args.number("costs")?.ok_or("--costs needs a number")?;
     let (number, _) = parts::load(args.require("library")?, args.require("guest-part")?)?;
     let part = parts::part(number).ok_or("the part was not loaded")?;
@@ -41,13 +48,18 @@ pub fn run(args: &Args) -> Result<(), String> {
             host.wait(&shared.to_host, &shared.host_bell.0, || false, nap);
         }
     };
-    let posts = batches(|| round_trip(answer));
-    let calls = batches(|| round_trip(serve_once));
-    let functions = batches(|| {
-        for _ in 0..OPERATIONS {
-            // SAFETY: a generated function, and a message that is larger than any.
-            unsafe { function(message.cast::<c_void>(), std::ptr::null_mut()) };
-        }
+    // As the thread of a lane is.
+    let [posts, calls, functions] = accel::run(|| {
+        [
+            batches(|| round_trip(answer)),
+            batches(|| round_trip(serve_once)),
+            batches(|| {
+                for _ in 0..OPERATIONS {
+                    // SAFETY: a generated function, and a message that is larger than any.
+                    unsafe { function(message.cast::<c_void>(), std::ptr::null_mut()) };
+                }
+            }),
+        ]
     });
     print(vec![
         ("posts", posts),

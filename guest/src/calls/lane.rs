@@ -1,6 +1,7 @@
 //! Serving a lane: the loops that nest as calls and callbacks do.
 
 use super::die;
+use super::gear::Gear;
 use super::heap;
 use super::memory::shared;
 use super::parts::part;
@@ -35,6 +36,7 @@ pub struct GuestLane {
     /// First free address of the message stack.
     top: u64,
     errno: *mut c_int,
+    gear: Gear,
 }
 
 thread_local! {
@@ -57,6 +59,8 @@ pub enum Outcome {
     Returned(u32),
     /// The host's thread is gone.
     Closed,
+    /// The outermost loop is to be entered again, in turbo.
+    Shifts,
 }
 
 impl GuestLane {
@@ -78,6 +82,7 @@ impl GuestLane {
             top: stack.start,
             // SAFETY: this thread's, for as long as it runs.
             errno: unsafe { libc::__errno_location() },
+            gear: Gear::new(),
         })
     }
 
@@ -145,10 +150,15 @@ impl GuestLane {
     #[inline]
     pub fn wait(&mut self) -> Mail {
         let lane = self.shared;
+        let gear = &mut self.gear;
+        let mut nap = || {
+            gear.rest();
+            Some(NAP)
+        };
         loop {
             let mail = self
                 .end
-                .wait(&lane.to_guest, &lane.guest_bell.0, || false, || Some(NAP));
+                .wait(&lane.to_guest, &lane.guest_bell.0, || false, &mut nap);
             if let Some(mail) = mail {
                 return mail;
             }
@@ -274,6 +284,9 @@ pub unsafe fn serve_next(lane: *mut GuestLane, level: u32) -> ControlFlow<Outcom
                 ..Mail::default()
             };
             (*lane).post_small(&mail, std::slice::from_raw_parts(room, words));
+            if level == 0 && (*lane).gear.is_to_shift() {
+                return ControlFlow::Break(Outcome::Shifts);
+            }
         } else {
             (*lane).level = level;
             (*lane).pop(mark);

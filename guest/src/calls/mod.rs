@@ -4,7 +4,8 @@
 //!    *control lane*: `control` opens lanes, loads wrappers' `parts`, finds symbols,
 //!    makes native functions callable.
 //! 2. Each lane is served by a thread of its own (`threads`), whose loop and nesting are
-//!    in `lane`; `switch` lets it abandon frames of the library.
+//!    in `lane`; `switch` lets it abandon frames of the library. `gear` has it go over to
+//!    turbo.
 //! 3. Generated code calls back through `callback`, on any thread.
 //!    What no generated code knows is called by `registers`.
 //! 4. All memory of the process is in guest memory (`heap`, `mappings`). What libraries
@@ -28,6 +29,8 @@ mod data;
 mod descriptors;
 #[cfg(target_arch = "aarch64")]
 mod environment;
+#[cfg(target_arch = "aarch64")]
+mod gear;
 #[cfg(target_arch = "aarch64")]
 pub mod heap;
 #[cfg(target_arch = "aarch64")]
@@ -71,8 +74,9 @@ pub fn main() -> ExitCode {
         environment::share();
         locale::set(args.require("locale")?);
         crate::fault::report_faults();
+        let accelerator = gear::open(args.accelerator()?, args.has("at-once"));
         output::take_over()?;
-        control::serve()
+        control::serve(&accelerator)
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,6 +3,7 @@
 
 use super::lane::{self, GuestLane, Outcome};
 use super::memory::shared;
+use crate::accel;
 use iotdec_wire::exchange::{LANES, THREAD_STACK};
 use iotdec_wire::lane::{Kind, Mail};
 use std::ffi::{c_int, c_void};
@@ -54,7 +55,7 @@ pub fn start(number: usize) -> Result<(), String> {
         }
         let mut thread = 0;
         let error =
-            libc::pthread_create(&mut thread, attributes.as_ptr(), run, number as *mut c_void);
+            accel::create_outside(&mut thread, attributes.as_ptr(), run, number as *mut c_void);
         if error != 0 {
             return failed("pthread_create", error);
         }
@@ -63,12 +64,11 @@ pub fn start(number: usize) -> Result<(), String> {
     Ok(())
 }
 
-extern "C" fn run(number: *mut c_void) -> *mut c_void {
+unsafe extern "C-unwind" fn run(number: *mut c_void) -> *mut c_void {
     let signal_stack = SignalStack::new();
     let lane = GuestLane::attach(number as usize);
     // SAFETY: this thread's, and its outermost loop.
-    let outcome = unsafe { lane::serve(lane, 0) };
-    debug_assert_eq!(outcome, Outcome::Closed);
+    while accel::run(|| unsafe { lane::serve(lane, 0) }) != Outcome::Closed {}
     let mail = Mail {
         kind: Kind::Return.code(),
         ..Mail::default()

@@ -15,6 +15,7 @@ use message::member;
 
 use crate::elf::Exports;
 use crate::model::{Header, Parameter, Signature, Type, Value, Variant};
+use crate::notes::Accel;
 use crate::rules::{Crossing, Decision, Rule, Rules, Variable};
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -37,6 +38,8 @@ pub struct Plan<'a> {
     pub library: &'a Path,
     /// The file name of the guest part.
     pub guest_part: &'a str,
+    /// How much of the accelerator it gets, if that is said.
+    pub accel: Option<Accel>,
 }
 
 /// A call that crosses: a function that is wrapped, or a variant of one.

@@ -3,6 +3,7 @@
 use super::contender::{BYTES, Calls};
 use super::sample::tick;
 use crate::failure::Failure;
+use iotdec_bridge::Wish;
 use iotdec_bridge::dynamic::{
     CallError, Callback, Function, Library, Memory, Options, Signature, Type, Value,
 };
@@ -28,7 +29,11 @@ impl Api {
     }
 
     fn try_open(path: &Path) -> Result<Self, CallError> {
-        let library = Library::open(path, &Options::default())?;
+        let options = Options {
+            accel: Some(Wish::Off),
+            ..Options::default()
+        };
+        let library = Library::open(path, &options)?;
         let function = |name: &str, result: Type, parameters: &[Type]| {
             let signature = Signature::new(result, parameters.iter().cloned())?;
             library.function(name, signature)

@@ -32,8 +32,10 @@ pub trait Calls {
 /// One way to call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Contender {
-    /// Through a library that `iotdec wrap` made.
+    /// Through a library that `iotdec wrap` made, in QEMU alone.
     Wrapper,
+    /// The same in turbo.
+    Turbo,
     /// Through `iotdec_bridge::Library`.
     Api,
     /// A flag in shared memory that says whose turn it is, at which both look all the time.
@@ -58,8 +60,9 @@ impl Serialize for Contender {
 
 impl Contender {
     /// All of them, in the order they are shown.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Wrapper,
+        Self::Turbo,
         Self::Api,
         Self::TurnFlag,
         Self::EventFd,
@@ -73,6 +76,7 @@ impl Contender {
     pub fn name(self) -> &'static str {
         match self {
             Self::Wrapper => "wrapper",
+            Self::Turbo => "turbo",
             Self::Api => "api",
             Self::TurnFlag => "turnflag",
             Self::EventFd => "eventfd",
@@ -83,10 +87,14 @@ impl Contender {
         }
     }
 
-    /// Gets ready to call; nothing of the floor's is called.
+    /// Gets ready to call; nothing of the floor's is called, nor of turbo where there is none.
     pub fn open(self, made: &Made) -> Result<Option<Box<dyn Calls>>, Failure> {
         Ok(Some(match self {
             Self::Wrapper => Box::new(Functions::load(&made.wrapper.native)?),
+            Self::Turbo => match &made.in_turbo {
+                Some(wrapper) => Box::new(Functions::load(&wrapper.native)?),
+                None => return Ok(None),
+            },
             Self::Native => Box::new(Functions::load(&made.native())?),
             Self::Api => Box::new(Api::open(&made.foreign())?),
             Self::TurnFlag => Box::new(Peer::start(made, Way::TurnFlag)?),

@@ -2,8 +2,10 @@
 
 use crate::failure::Failure;
 use crate::wrap::runtime;
+use iotdec_bridge::Wish;
+use iotdec_bridge::dynamic::{Library, Options};
 use iotdec_bridge::launch;
-use iotdec_bridge::library::Library;
+use iotdec_bridge::library;
 use iotdec_wrap::compile::{GUEST, HOST};
 use iotdec_wrap::wrap::{Report, Request, wrap};
 use std::ffi::OsString;
@@ -12,7 +14,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
 
-const SOURCES: [(&str, &str); 6] = [
+const SOURCES: [(&str, &str); 8] = [
+    ("off.toml", "accel = \"off\"\n"),
+    ("turbo.toml", "accel = \"turbo\"\n"),
     ("calls.h", include_str!("calls.h")),
     ("calls.c", include_str!("calls.c")),
     ("peer.c", include_str!("peer.c")),
@@ -31,8 +35,10 @@ const SOURCES: [(&str, &str); 6] = [
 #[derive(Debug)]
 pub struct Made {
     directory: TempDir,
-    /// The wrapper: its two parts.
+    /// The wrapper: its two parts. Its worker has no accelerator.
     pub wrapper: Report,
+    /// The same with turbo, where there is an accelerator.
+    pub in_turbo: Option<Report>,
     /// The emulator.
     pub qemu: PathBuf,
     sysroot: PathBuf,
@@ -61,14 +67,21 @@ impl Made {
         GUEST.make_program(&at(PEER), &peer).map_err(failed)?;
         // The name that the program looks for.
         std::os::unix::fs::symlink(&foreign, at("libcalls.so.1")).map_err(no_room)?;
-        let wrapper = wrap(&Request {
-            headers: vec![at("calls.h"), at("so_lib.h")],
-            library: foreign.clone(),
-            output: at(WRAPPED),
-            runtime: runtime(),
-            ..Request::default()
-        })
-        .map_err(failed)?;
+        let wrapped = |config, output| {
+            wrap(&Request {
+                headers: vec![at("calls.h"), at("so_lib.h")],
+                library: foreign.clone(),
+                config: Some(at(config)),
+                output: at(output),
+                runtime: runtime(),
+                ..Request::default()
+            })
+            .map_err(failed)
+        };
+        let wrapper = wrapped("off.toml", WRAPPED)?;
+        let in_turbo = has_turbo(&foreign)
+            .then(|| wrapped("turbo.toml", IN_TURBO))
+            .transpose()?;
         if wrapper.wrapped != wrapper.functions {
             return Err(Failure::Error(format!(
                 "functions cannot be wrapped: {:?}",
@@ -76,7 +89,7 @@ impl Made {
             )));
         }
         let launch = |error: launch::LaunchError| Failure::Error(error.to_string());
-        let cpu = Library::inspect(&foreign)
+        let cpu = library::Library::inspect(&foreign)
             .map_err(|error| Failure::Error(error.to_string()))?
             .needs()
             .cpu_model();
@@ -85,6 +98,7 @@ impl Made {
             sysroot: launch::find_sysroot(None).map_err(launch)?,
             cpu,
             wrapper,
+            in_turbo,
             directory,
         };
         made.make_pack().map_err(failed)?;
@@ -161,6 +175,16 @@ const NATIVE: &str = "libcalls-native.so";
 const FOREIGN: &str = "libcalls-aarch64.so";
 const PEER: &str = "peer";
 const WRAPPED: &str = "wrapped";
+const IN_TURBO: &str = "in-turbo";
+
+/// Whether libraries like this one can be run in turbo here.
+fn has_turbo(library: &Path) -> bool {
+    let options = Options {
+        accel: Some(Wish::Turbo),
+        ..Options::default()
+    };
+    Library::open(library, &options).is_ok()
+}
 
 fn no_room(error: std::io::Error) -> Failure {
     Failure::new(

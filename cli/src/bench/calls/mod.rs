@@ -3,7 +3,8 @@
 //!
 //! `made` compiles a library of next to nothing, its wrapper and a program for the other
 //! side; [`contender`] has the ways to call, [`sample`] takes their times, row by row, and
-//! `floor` those of the machine itself. `breakdown` takes a call to pieces.
+//! `floor` those of the machine itself. `breakdown` takes a call to pieces, and `work` has
+//! libraries do something.
 
 mod api;
 mod breakdown;
@@ -14,6 +15,7 @@ mod peer;
 mod report;
 mod result;
 mod sample;
+mod work;
 
 use super::deliver;
 use super::machine::{Machine, qemu_version};
@@ -42,6 +44,12 @@ pub fn run(args: &BenchArgs) -> Result<ExitCode, Failure> {
         all.push(measure(&made, &pack, round, seconds, &progress)?);
         progress.inc(1);
     }
+    progress.set_message("libraries with something to do");
+    progress.tick();
+    let work = match made.in_turbo {
+        Some(_) => work::measure(args.runs, args.seconds == 0)?,
+        None => Vec::new(),
+    };
     progress.finish_and_clear();
     let points: Vec<_> = all
         .iter()
@@ -60,6 +68,7 @@ pub fn run(args: &BenchArgs) -> Result<ExitCode, Failure> {
         targets: result::targets(&rows),
         rows,
         breakdown: breakdown::steps(&parts),
+        work,
     };
     let all_met = results.targets.iter().all(|target| target.met);
     deliver(args, &results, all_met, report::text, report::markdown)

@@ -1,7 +1,7 @@
 //! Results as people read them, and as a page of documentation shows them.
 
 use super::contender::Contender;
-use super::result::{Results, RowResult, Standing};
+use super::result::{Results, RowResult, Standing, Work};
 use crate::bench::statistics::Summary;
 use crate::output;
 
@@ -35,6 +35,11 @@ pub fn text(results: &Results) -> String {
         table.add_row([step.step.clone(), median, spread, step.how.clone()]);
     }
     text += &format!("{}\n", output::render(&table));
+    let mut table = output::table(&["MILLISECONDS", "QEMU", "TURBO", "TIMES AS FAST"]);
+    for work in &results.work {
+        table.add_row(worked(work));
+    }
+    text += &format!("{}\n", right(table));
     let mut table = output::table(&["TARGET", "MEASURED", ""]);
     for target in &results.targets {
         let verdict = if target.met { "PASS" } else { "MISS" };
@@ -77,7 +82,25 @@ pub fn markdown(results: &Results) -> String {
         let ns = format!("{:.0} ({:.0} – {:.0})", ns.median, ns.min, ns.max);
         text += &row(vec![step.step.clone(), ns, step.how.clone()]);
     }
+    if !results.work.is_empty() {
+        text += "\n| milliseconds | QEMU | turbo | times as fast |\n|---|---:|---:|---:|\n";
+    }
+    for work in &results.work {
+        text += &row(worked(work).to_vec());
+    }
     text
+}
+
+/// A row of libraries that have something to do.
+fn worked(work: &Work) -> [String; 4] {
+    let cell = |it: &Summary, digits: usize| {
+        format!(
+            "{:.digits$} ({:.digits$} – {:.digits$})",
+            it.median, it.min, it.max
+        )
+    };
+    let [plain, turbo] = [cell(&work.plain, 1), cell(&work.turbo, 1)];
+    [work.work.to_owned(), plain, turbo, cell(&work.faster, 2)]
 }
 
 fn opening(results: &Results) -> String {

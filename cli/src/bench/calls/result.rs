@@ -26,6 +26,8 @@ pub struct Results {
     pub rows: Vec<RowResult>,
     /// Where the time of an empty call through a wrapper goes.
     pub breakdown: Vec<Step>,
+    /// Libraries with something to do.
+    pub work: Vec<Work>,
     /// What should be.
     pub targets: Vec<Target>,
 }
@@ -56,6 +58,19 @@ pub struct Standing {
     pub to_turnflag: Option<Summary>,
     /// Calls that were measured.
     pub samples: usize,
+}
+
+/// What something takes that a library has to work for, in milliseconds.
+#[derive(Debug, Serialize)]
+pub struct Work {
+    /// What.
+    pub work: &'static str,
+    /// In QEMU alone.
+    pub plain: Summary,
+    /// In turbo.
+    pub turbo: Summary,
+    /// How many times as fast it is there, round by round.
+    pub faster: Summary,
 }
 
 /// One step of a call.

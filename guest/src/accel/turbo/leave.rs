@@ -57,6 +57,7 @@ const _: () = {
 /// For [`iotdec_turbo_enter`](super::enter::iotdec_turbo_enter), on the stack below
 /// that of the context.
 pub unsafe extern "C" fn iotdec_turbo_leave(context: *mut Context) -> ! {
+    super::LEFT.set(true);
     // SAFETY: the accelerator has filled it in, and no longer uses it.
     let context = unsafe { &*context };
     let mut frame = SignalFrame {

@@ -12,6 +12,8 @@ mod leave;
 mod step;
 mod thread;
 
+pub use thread::create_outside;
+
 use bytemuck::Zeroable;
 use iotdec_wire::door::{Context, MAGIC};
 use std::cell::Cell;
@@ -29,6 +31,8 @@ const PATIENCE: u32 = 8;
 
 /// Whether calls are made in turbo.
 static ON: AtomicBool = AtomicBool::new(false);
+/// Whether nobody is told when turbo is given up.
+static SILENT: AtomicBool = AtomicBool::new(false);
 /// Calls in a row with too many unknown instructions.
 static BAD_CALLS: AtomicU32 = AtomicU32::new(0);
 
@@ -40,9 +44,20 @@ pub unsafe fn switch_on() {
     ON.store(true, Relaxed);
 }
 
-/// Makes no more calls in turbo.
-pub fn switch_off() {
-    ON.store(false, Relaxed);
+/// Has nobody be told when turbo is given up, which nobody has asked for.
+pub fn be_silent() {
+    SILENT.store(true, Relaxed);
+}
+
+/// Lets the calls of this thread alone be made in turbo.
+///
+/// # Safety
+/// The accelerator has turbo.
+pub unsafe fn try_out<R>(calls: impl FnOnce() -> R) -> R {
+    TRIES.set(true);
+    let result = calls();
+    TRIES.set(false);
+    result
 }
 
 /// Whether calls are made in turbo.
@@ -62,6 +77,10 @@ unsafe impl Sync for Cells {}
 thread_local! {
     /// The context of the call that this thread makes in turbo.
     static CURRENT: Cell<*mut Context> = const { Cell::new(ptr::null_mut()) };
+    /// Whether this thread tries turbo out.
+    static TRIES: Cell<bool> = const { Cell::new(false) };
+    /// Whether QEMU has taken over what was begun in turbo.
+    static LEFT: Cell<bool> = const { Cell::new(false) };
 }
 
 /// A thread's hold on a context.
@@ -120,7 +139,7 @@ fn is_free(thread: libc::pid_t, own: libc::pid_t) -> bool {
 
 /// Calls `function` in turbo if it is on and this thread is not in it already.
 pub fn run<R>(function: impl FnOnce() -> R) -> R {
-    if !is_on() || !CURRENT.get().is_null() {
+    if !(is_on() || TRIES.get()) || !CURRENT.get().is_null() {
         return function();
     }
     /// What the call needs and gives.
@@ -148,6 +167,7 @@ pub fn run<R>(function: impl FnOnce() -> R) -> R {
     // SAFETY: turbo is on; the lease keeps the context.
     unsafe {
         (*context).stepped = 0;
+        LEFT.set(false);
         CURRENT.set(context);
         enter::iotdec_turbo_enter(context, call, (&raw mut parcel).cast());
         CURRENT.set(ptr::null_mut());
@@ -156,12 +176,31 @@ pub fn run<R>(function: impl FnOnce() -> R) -> R {
     parcel.result.expect("the call has returned")
 }
 
+/// Whether this thread is in turbo, or would be there for nothing. Asked between two calls of
+/// a thread that makes all of its calls within one [`run`]: what is counted by the call begins
+/// anew.
+pub fn is_well_placed() -> bool {
+    let context = CURRENT.get();
+    if context.is_null() {
+        return !is_on();
+    }
+    // SAFETY: this thread's context, which the accelerator does not read there.
+    let stepped = unsafe { std::mem::take(&mut (*context).stepped) };
+    if stepped > 0 {
+        judge(stepped);
+    }
+    !LEFT.get() && is_on()
+}
+
 /// Gives turbo up when calls fall back to QEMU again and again.
 fn judge(stepped: u64) {
     if stepped <= TOO_MANY {
         BAD_CALLS.store(0, Relaxed);
     } else if BAD_CALLS.fetch_add(1, Relaxed) + 1 == PATIENCE {
         ON.store(false, Relaxed);
+        if SILENT.load(Relaxed) {
+            return;
+        }
         let worst = unknown_instructions().max_by_key(|(_, hits)| *hits);
         let (word, hits) = worst.unwrap_or_default();
         eprintln!(

@@ -41,21 +41,35 @@ unsafe extern "C" fn pthread_create(
     function: enter::Function,
     argument: *mut c_void,
 ) -> c_int {
-    let Some(create) = next() else {
-        return libc::ENOSYS;
-    };
     if !is_on() {
         // SAFETY: the caller's promise.
-        return unsafe { create(thread, attributes, function, argument) };
+        return unsafe { create_outside(thread, attributes, function, argument) };
     }
     let start = Box::into_raw(Box::new(Start { function, argument }));
     // SAFETY: as above; the new thread owns `start`.
-    let error = unsafe { create(thread, attributes, begin, start.cast()) };
+    let error = unsafe { create_outside(thread, attributes, begin, start.cast()) };
     if error != 0 {
         // SAFETY: no thread got it.
         drop(unsafe { Box::from_raw(start) });
     }
     error
+}
+
+/// Creates a thread that is not in turbo.
+///
+/// # Safety
+/// As the C library's `pthread_create`.
+pub unsafe fn create_outside(
+    thread: *mut libc::pthread_t,
+    attributes: *const libc::pthread_attr_t,
+    function: enter::Function,
+    argument: *mut c_void,
+) -> c_int {
+    let Some(create) = next() else {
+        return libc::ENOSYS;
+    };
+    // SAFETY: the caller's promise.
+    unsafe { create(thread, attributes, function, argument) }
 }
 
 /// `thrd_create` of C11. Threads of both kinds are the same in glibc, and so is where

@@ -11,6 +11,7 @@ use super::{
     variables,
 };
 use crate::model::Signature;
+use crate::notes::Accel;
 use crate::rules::{Decision, Pointed, Variable};
 use call::Call;
 use result::zero;
@@ -23,13 +24,14 @@ pub fn source(plan: &Plan, fingerprint: u64) -> String {
     text += "#include \"iotdec_wrapper.h\"\n#include \"iotdec.h\"\n#include \"headers.h\"\n\
              #include \"messages.h\"\n#include \"iotdec_bridge.h\"\n\n";
     let signatures = plan.rules.signatures.len();
+    let accel = plan.accel.map_or("0", Accel::constant);
     let _ = write!(
         text,
         "static void (*const iotdec_serve[{0}])(void *, void *);\n\
          static void *const iotdec_entries[{0}];\n\
          extern const struct iotdec_variable iotdec_variables[] __attribute__((visibility(\"hidden\")));\n\
          static struct iotdec_wrapper iotdec_wrapper = {{\n    \
-         IOTDEC_WRAPPER_VERSION, F_COUNT, {signatures}, 0, {fingerprint:#x},\n    \
+         IOTDEC_WRAPPER_VERSION, F_COUNT, {signatures}, {accel}, {fingerprint:#x},\n    \
          {1:?}, {2:?}, {3:?}, NULL,\n    iotdec_serve, iotdec_entries, NULL,\n    {4}, NULL\n}};\n",
         signatures + 1,
         plan.exports.name,
