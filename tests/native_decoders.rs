@@ -243,12 +243,15 @@ fn libpng_behind_a_wrapper_uses_the_hosts_zlib() {
         .status();
     assert!(status.is_ok_and(|status| status.success()));
     let count = if is_full() { "60" } else { "3" };
-    let run = |extra: Option<&Path>| {
+    // The sum of the pixels, and what is reported of zlib when the worker exits.
+    let run = |extra: Option<&Path>, accel: &str| {
         let mut command = Command::new("timeout");
         command.arg("100").arg(&program).arg(&picture).arg(count);
         command
             .env("IOTDEC_SYSROOT", &sysroot)
-            .env("IOTDEC_SHARE_PROGRAM", "1");
+            .env("IOTDEC_SHARE_PROGRAM", "1")
+            .env("IOTDEC_NATIVE_REPORT", "1")
+            .env("IOTDEC_ACCEL_MODE", accel);
         command.env("LD_PRELOAD", variable_or_advice("IOTDEC_MALLOC"));
         if let Some(directory) = extra {
             command.env("IOTDEC_NATIVE_LIBRARIES", directory);
@@ -256,15 +259,21 @@ fn libpng_behind_a_wrapper_uses_the_hosts_zlib() {
         let output = command.output().expect("timeout is part of the system");
         assert!(output.status.success(), "{output:?}");
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        println!("{extra:?}: {said}");
-        let words = said.split_whitespace().map(str::to_owned);
-        words.collect::<Vec<_>>()
+        println!("{extra:?}, {accel}: {said}");
+        let report = String::from_utf8_lossy(&output.stderr).into_owned();
+        let sum = said.split_whitespace().next().map(str::to_owned);
+        (sum, report.lines().last().unwrap_or_default().to_owned())
     };
-    let [own, ours] = [None, Some(native.as_path())].map(run);
-    assert_eq!(own[0], ours[0]);
-    assert_eq!(
-        [&own[1], &ours[1]],
-        ["0", "1"],
-        "whether the host's part is loaded"
-    );
+    let (own, silence) = run(None, "auto");
+    assert_eq!(silence, "");
+    let ways = [("off", " calls over the ring")];
+    let door =
+        environment::accelerator("the host's zlib by the door").map(|_| ("native", " calls"));
+    for (accel, end) in ways.into_iter().chain(door) {
+        let (ours, report) = run(Some(&native), accel);
+        assert_eq!(ours, own);
+        let calls = report.strip_prefix("iotdec: libz.so.1: the host did ");
+        let calls = calls.and_then(|rest| rest.strip_suffix(end)?.parse::<u64>().ok());
+        assert!(calls > Some(0), "{accel}: {report:?}");
+    }
 }
