@@ -11,8 +11,8 @@ const PAGE: u64 = 4096;
 /// Segments of one worker.
 pub(crate) const MAX_IMAGES: usize = 4096;
 
-/// Everything that is mapped for any worker.
-static MAPPED: Mutex<Vec<Range>> = Mutex::new(Vec::new());
+/// Everything that is mapped, and the setting whose workers have it.
+static MAPPED: Mutex<Vec<(Range, usize)>> = Mutex::new(Vec::new());
 
 /// Maps what can be mapped of a worker's images. What cannot, because something else is
 /// there, is not shared: pointers into it are refused.
@@ -24,18 +24,29 @@ pub(crate) fn map(worker: &Worker, images: &[Image]) {
             continue;
         }
         let source = worker.memory.start + image.offset;
-        if mapped.contains(&range) {
+        let setting = worker.setting_index();
+        let known = mapped.iter().find(|(known, _)| *known == range);
+        let is_mapped = match known {
+            // Another setting's libraries may have other things at the same addresses, of which
+            // the program sees the first; but C libraries are often the same.
+            Some((_, owner)) if *owner != setting => {
+                image.is_writable == 0 && has_same(source, range)
+            }
             // Of an earlier worker: constants are the same, and functions of the program's
             // lead there.
-            if image.is_writable != 0 && !duplicate(source, range, image) {
-                continue;
+            Some(_) => image.is_writable == 0 || duplicate(source, range, image),
+            None => {
+                let is_new = reserve(range) && duplicate(source, range, image);
+                if is_new {
+                    mapped.push((range, setting));
+                    if image.is_writable == 0 {
+                        cover(range);
+                    }
+                }
+                is_new
             }
-        } else if reserve(range) && duplicate(source, range, image) {
-            mapped.push(range);
-            if image.is_writable == 0 {
-                cover(range);
-            }
-        } else {
+        };
+        if !is_mapped {
             continue;
         }
         worker.add_image(range);
@@ -58,6 +69,16 @@ fn is_sound(image: &Image) -> bool {
         && image.size > 0
         && data.contains(image.offset, image.size)
         && user.contains(image.address, image.size)
+}
+
+/// Whether the same bytes are there and in a range that is mapped.
+fn has_same(source: u64, range: Range) -> bool {
+    // SAFETY: the source is in guest memory, the range was mapped by this module for good. Either
+    // may change meanwhile, which the C function does not mind.
+    unsafe {
+        let [one, other] = [source, range.start].map(|start| start as *const libc::c_void);
+        libc::memcmp(one, other, range.size as usize) == 0
+    }
 }
 
 /// Takes a range that nothing is in.

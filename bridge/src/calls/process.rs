@@ -26,6 +26,9 @@ use std::time::{Duration, Instant};
 
 /// Workers of one program.
 pub(crate) const SETTINGS: usize = 16;
+/// Bytes of addresses that the libraries of one setting may take, so that those of all can be seen
+/// in the program at their own.
+const LIBRARIES: u64 = 128 << 20;
 /// How often a worker is started if its addresses are not free in it.
 const TRIES: u32 = 8;
 /// Exit status with which it says so.
@@ -382,6 +385,7 @@ impl Setting {
             ("--program", tell_program(exchange, control)),
             ("--control", control as u64),
             ("--reverse", reverse as u64),
+            ("--clear", self.index as u64 * LIBRARIES),
         ] {
             command.arg(name).arg(number.to_string());
         }

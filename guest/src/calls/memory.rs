@@ -47,6 +47,7 @@ pub fn map(args: &Args) -> Result<(), String> {
         let value: Option<u64> = args.number(key)?;
         value.ok_or_else(|| format!("--{key} is missing"))
     };
+    keep_clear(args.number("clear")?.unwrap_or(0));
     let range = |start, size| {
         Ok::<_, String>(Range {
             start: number(start)?,
@@ -94,6 +95,24 @@ pub fn map(args: &Args) -> Result<(), String> {
     SHARED.set(shared).map_err(|_| "mapped twice")?;
     // SAFETY: just mapped; threads use what is before the heap.
     unsafe { heap::take_over(memory, fd) }
+}
+
+/// Has libraries be loaded so many bytes further up, where those of no other worker of the program
+/// are: QEMU gives every process the same addresses.
+fn keep_clear(size: usize) {
+    if size > 0 {
+        // SAFETY: new memory, which nobody uses. Without it, pointers to constants may be refused.
+        unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                size,
+                libc::PROT_NONE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+                -1,
+                0,
+            );
+        }
+    }
 }
 
 /// Maps what the program shares of its file, where the program has it.
