@@ -29,6 +29,9 @@ play: build ## decode and show a sample, or FILE=/path/to/video
 check: setup ## build, and run every test
 	@setup/check.sh
 
+races: build ## look for data races in the native side of wrapped libraries (ThreadSanitizer)
+	@setup/races.sh
+
 bench: build ## measure decoding speed on the samples
 	@setup/devenv build/cli/iotdec bench $(CLIPS)
 
@@ -41,4 +44,4 @@ conformance: build ## decode every test vector, write docs/conformance.md
 clean: ## remove what was built; set-up's .deps stays
 	rm -rf build target
 
-.PHONY: help setup sysroot-avcodec sysroot-libraries wheels build play check bench bench-accelerator conformance clean
+.PHONY: help setup sysroot-avcodec sysroot-libraries wheels build play check races bench bench-accelerator conformance clean

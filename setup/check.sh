@@ -64,6 +64,11 @@ fi
 check "tests" setup/devenv setup/cargo test "${others[@]}" --no-fail-fast
 check "guest tests" setup/cargo-guest test -p iotdec-heap -p iotdec-nal -p iotdec-wire -p iotdec-worker # under QEMU, on the sysroot
 check "model" env RUSTFLAGS="--cfg loom" setup/cargo test -p iotdec-wire --release --target-dir target/loom loom
+if [ "${IOTDEC_FULL-0}" != 0 ]; then
+    check "races" setup/races.sh
+else
+    printf '\n== races: not looked for; make races does, or IOTDEC_FULL=1\n'
+fi
 
 printf '\n'
 [ ${#failed[@]} -eq 0 ] || printf 'failed: %s\n' "${failed[*]}"

@@ -66,9 +66,11 @@ static void identity(long count)
     CHECK(event_set(increase) == doubler && event_raise(5) == 6);
 }
 
+/* The library's thread counts, and the program looks when it has joined that: what orders the two is in the other process,
+ * where a checker of ours does not see it. */
 struct tick {
     pthread_t starter;
-    uint64_t next, count;
+    _Atomic uint64_t next;
 };
 
 static uint64_t tick(uint64_t number, void *user)
@@ -167,6 +169,30 @@ static void threads(long count)
     CHECK(thread_calls() == 1);
 }
 
+static uint64_t counted;
+static uint64_t count_without_lock(uint64_t number, void *user)
+{
+    (void) user;
+    counted += number;
+    errno++;
+    return number;
+}
+static void *race_thread(void *count)
+{
+    CHECK(thread_fold(count_without_lock, NULL, (uint64_t) *(long *) count));
+    return count;
+}
+
+/* What is wrong in the program: two threads at one number. To see that a checker for races sees it. */
+static void race(long count)
+{
+    pthread_t all[2];
+    for (int i = 0; i < 2; i++)
+        CHECK(!pthread_create(&all[i], NULL, race_thread, &count));
+    for (int i = 0; i < 2; i++)
+        CHECK(!pthread_join(all[i], NULL));
+}
+
 int main(int argc, char **argv)
 {
     long count = argc == 3 ? atol(argv[2]) : 0;
@@ -178,6 +204,8 @@ int main(int argc, char **argv)
         ticks(count);
     else if (!strcmp(argv[1], "threads"))
         threads(count);
+    else if (!strcmp(argv[1], "race"))
+        race(count);
     else
         return 2;
     puts("ok");

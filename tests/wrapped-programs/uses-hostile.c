@@ -21,7 +21,7 @@ static struct iotdec_error error;
         } \
     } while (0)
 
-static volatile int answered;
+static _Atomic int answered;
 static int answers(int number)
 {
     answered = number;
