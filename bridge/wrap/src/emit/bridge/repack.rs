@@ -228,6 +228,8 @@ pub fn before(parameter: &Parameter, block: &Block, tag: &str) -> String {
 /// What the library wrote there. `result` declares the function's result by that name.
 pub fn after(parameter: &Parameter, block: &Block, tag: &str, result: &str) -> String {
     let name = &parameter.name;
+    // Only where somebody may ask for it: it hides a parameter of that name.
+    let result = block.back.as_ref().map_or("", |_| result);
     let count = match &block.back {
         None => format!("iotdec_n_{name}"),
         Some(count) => {
