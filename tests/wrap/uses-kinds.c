@@ -87,6 +87,27 @@ static void memory(void)
     IS(!memcmp(out, "abcde...", 8));
 }
 
+/* More than a lane has room for, and of all together more than there is. */
+static void large(void)
+{
+    size_t size = 48 << 20;
+    unsigned char *data = malloc(size);
+    for (int round = 0; round < 50; round++) {
+        k_fill(data, size, round);
+        IS(data[0] == round && data[size - 1] == round);
+    }
+    struct { int value, other[3]; } *all = (void *)data;
+    size_t count = 60000;
+    for (size_t index = 0; index < count; index++)
+        all[index].value = (int)((unsigned)index * 2654435761u) / 4;
+    k_sort(all, count, sizeof *all, by_value);
+    size_t sorted = 1;
+    while (sorted < count && all[sorted - 1].value <= all[sorted].value)
+        sorted++;
+    IS(sorted == count);
+    free(data);
+}
+
 static void objects(void)
 {
     struct box *box = k_box(5), *first = NULL;
@@ -318,6 +339,7 @@ int main(int argc, char **argv)
     }
     values();
     memory();
+    large();
     objects();
     functions();
     repacked();

@@ -278,11 +278,11 @@ impl Call {
         if let Some(lane) = self.lane() {
             // A type's alignment divides its size, and so that of any number of them.
             let alignment = 1 << size.trailing_zeros().clamp(ALIGNED, MOST_ALIGNED);
-            let room = size.saturating_add(alignment - (1 << ALIGNED));
-            if let Some(address) = lane.push(room) {
-                return address.next_multiple_of(alignment as u64) as *mut u8;
+            if let Some(address) = lane.stack.push_any(size, alignment) {
+                return address as *mut u8;
             }
-            let text = "the data of one call is larger than there is shared memory for";
+            let text = "the data of one call is larger than there is shared memory for; \
+                        IOTDEC_EXCHANGE_SIZE is how many MiB there are";
             self.fail(Record::new(Kind::NoMemory, text));
         }
         if size <= MAX_MESSAGE {

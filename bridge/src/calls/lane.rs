@@ -10,6 +10,7 @@
 
 mod head_start;
 mod serve;
+mod stack;
 mod threads;
 
 pub(crate) use serve::run;
@@ -18,9 +19,9 @@ pub(crate) use threads::{lane_for, serving};
 use super::error::{Kind, Record};
 use super::worker::Worker;
 use head_start::HeadStart;
-use iotdec_wire::exchange::Range;
 use iotdec_wire::lane::{End, Lane, Mail, SMALL_WORDS};
 use nix::libc;
+use stack::{Mark, MessageStack};
 use std::ptr::null_mut;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -58,9 +59,9 @@ fn call_timeout() -> Option<Duration> {
 pub(crate) struct Frame {
     /// Of the caller's `struct iotdec_call`.
     address: usize,
-    /// The message stack's top before and, once it runs, at the first callback.
-    mark: u64,
-    served: u64,
+    /// What was on the message stack before and, once it runs, at the first callback.
+    mark: Mark,
+    served: Mark,
     /// What failed in a callback during it.
     failure: Option<Box<Record>>,
 }
@@ -75,8 +76,7 @@ pub(crate) struct HostLane {
     /// The guest's serving loop outside of all frames.
     base: u32,
     frames: Vec<Frame>,
-    stack: Range,
-    top: u64,
+    pub(crate) stack: MessageStack,
     errno: *mut libc::c_int,
     retired_before: *mut Self,
     /// The last callback that was found to be allowed.
@@ -94,8 +94,7 @@ impl HostLane {
             end: End::default(),
             base,
             frames: Vec::with_capacity(MAX_DEPTH + 1),
-            stack,
-            top: stack.start,
+            stack: MessageStack::new(stack),
             // SAFETY: this thread's, for as long as it runs.
             errno: unsafe { libc::__errno_location() },
             retired_before: null_mut(),
@@ -116,12 +115,12 @@ impl HostLane {
         if self.frames.len() >= MAX_DEPTH {
             return Err(Kind::TooDeep);
         }
-        let mark = self.top;
-        let message = self.push(size).ok_or(Kind::NoMemory)?;
+        let mark = self.stack.mark();
+        let message = self.stack.push(size).ok_or(Kind::NoMemory)?;
         self.frames.push(Frame {
             address,
             mark,
-            served: 0,
+            served: mark,
             failure: None,
         });
         Ok((self.frames.len() - 1, message))
@@ -129,7 +128,7 @@ impl HostLane {
 
     fn drop_frame(&mut self) {
         if let Some(frame) = self.frames.pop() {
-            self.top = frame.mark;
+            self.stack.rewind(frame.mark);
         }
     }
 
@@ -139,19 +138,6 @@ impl HostLane {
         while self.frames.len() > frame {
             self.drop_frame();
         }
-    }
-
-    /// Room on the message stack, 16-byte aligned.
-    #[inline]
-    pub(crate) fn push(&mut self, size: usize) -> Option<u64> {
-        let address = self.top;
-        let room = self.stack.end() - address;
-        let size = size.checked_next_multiple_of(16)? as u64;
-        if size > room {
-            return None;
-        }
-        self.top = address + size;
-        Some(address)
     }
 
     /// The innermost frame's index, within which a callback is being served.

@@ -37,7 +37,7 @@ pub(crate) unsafe fn run(
     // SAFETY: the caller's promise.
     unsafe {
         (*lane).end(frame + 1);
-        let top = (*lane).top;
+        let top = (*lane).stack.mark();
         let Some(own) = (*lane).frame(frame) else {
             return Some(Record::new(Kind::Misbehaved, "a call that has not begun"));
         };
@@ -54,7 +54,7 @@ pub(crate) unsafe fn run(
             }
             Answer::Returned(_) => {
                 (*lane).take_small(mail.message, words);
-                (*lane).top = top;
+                (*lane).stack.rewind(top);
                 if !(*lane).worker.take_back() {
                     return Some((*lane).loss());
                 }
@@ -160,19 +160,20 @@ unsafe fn serve(lane: *mut HostLane, frames: usize, mail: &Mail) -> Result<(), &
     unsafe {
         let (serve, state) = (*lane).check(mail)?;
         let variables = state.variables.as_ref();
-        let top = match frames.checked_sub(1) {
-            Some(index) => (*lane).frame(index).map_or(0, |frame| frame.served),
-            None => (*lane).stack.start,
+        let frame = frames.checked_sub(1).and_then(|it| (*lane).frame(it));
+        let served = match frame {
+            Some(frame) => frame.served,
+            None => (*lane).stack.bottom(),
         };
         // What the last callback left is no longer needed.
-        (*lane).top = top;
+        (*lane).stack.rewind(served);
         let words = mail.words as usize;
         let message = if words == 0 {
             mail.message
         } else {
             // In the exchange: the guest has chosen how many words there are, and if it is
             // fewer than the signature's message has, the others are no memory of ours.
-            let room = (*lane).push(SMALL_WORDS * 8).ok_or(NO_ROOM)?;
+            let room = (*lane).stack.push(SMALL_WORDS * 8).ok_or(NO_ROOM)?;
             (*lane).take_small(room, words);
             room
         };
