@@ -56,8 +56,11 @@ fn adopt(worker: &Arc<Worker>) -> Option<usize> {
     let number = worker.take_lane()?;
     let served = worker.clone();
     let thread = Builder::new().name("iotdec-callback".into());
-    thread
-        .spawn(move || HostLane::serve_adopted(served, number))
-        .is_ok()
-        .then_some(number)
+    match thread.spawn(move || HostLane::serve_adopted(served, number)) {
+        Ok(_) => Some(number),
+        Err(_) => {
+            worker.release_lane(number);
+            None
+        }
+    }
 }
