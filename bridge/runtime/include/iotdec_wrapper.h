@@ -168,6 +168,8 @@ int iotdec_call_failed(const struct iotdec_call *call);
 /* Memory of the call that both sides see, 16-byte aligned, not zeroed, until end. Never NULL: if there is none, the
  * call fails, and the address is one where everything may be written but nothing is kept. */
 void *iotdec_take(struct iotdec_call *call, size_t size);
+/* Whether the library has the `size` bytes at `memory` at the same address. */
+int iotdec_is_there(struct iotdec_call *call, const void *memory, size_t size);
 /* `memory` itself if it is NULL or shared already, else a copy of its `size` bytes. */
 void *iotdec_in(struct iotdec_call *call, const void *memory, size_t size);
 /* The same, but with zeros instead of a copy: for what the library only writes. */

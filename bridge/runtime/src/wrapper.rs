@@ -71,6 +71,14 @@ unsafe extern "C" fn iotdec_take(call: *mut Call, size: usize) -> *mut u8 {
 }
 
 /// # Safety
+/// `call` was begun and not yet ended.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn iotdec_is_there(call: *mut Call, memory: *const u8, size: usize) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe { (*call).is_there(memory, size) }.into()
+}
+
+/// # Safety
 /// `call` was begun and not yet ended; `memory` is null or readable.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn iotdec_in(call: *mut Call, memory: *const u8, size: usize) -> *mut u8 {

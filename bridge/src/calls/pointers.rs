@@ -23,7 +23,7 @@ impl Call {
 
     /// Whether memory crosses as it is. If it begins in shared memory and goes on beyond, the
     /// size is not the memory's, and the library may think of it what it likes.
-    fn is_there(&mut self, address: *const u8, size: usize) -> bool {
+    pub fn is_there(&mut self, address: *const u8, size: usize) -> bool {
         self.shares(address, size) || self.shares(address, 1)
     }
 

@@ -1,6 +1,7 @@
 //! From a native program to a library in the guest: messages in memory that both sides
 //! see, in fixed-width fields. The runtime's headers say how the two parts use it.
 
+mod beside;
 mod checks;
 mod copies;
 mod guest;
@@ -145,7 +146,7 @@ impl<'a> Plan<'a> {
         for tag in self.crossing_records() {
             text += &super::same_layout(&self.guest.records[tag], self.guest);
         }
-        text += "\nenum {\n";
+        text += "\n/* A pointer to what lies in the message. */\n#define IOTDEC_BESIDE UINT64_C(1)\n\nenum {\n";
         for function in self.wrapped() {
             let _ = writeln!(text, "    F_{},", function.id);
         }
@@ -154,11 +155,12 @@ impl<'a> Plan<'a> {
         for function in self.wrapped() {
             let (name, signature) = (format!("m_{}", function.id), function.signature);
             let is_format = function.rule.variable.is_some();
-            text += &message::message(&name, signature, self.guest, is_format);
+            let beside = beside::sizes(signature, function.rule);
+            text += &message::message(&name, signature, self.guest, is_format, &beside);
         }
         for (number, pointed) in self.rules.signatures.iter().enumerate() {
             let name = format!("s_{number}");
-            text += &message::message(&name, &pointed.signature, self.guest, false);
+            text += &message::message(&name, &pointed.signature, self.guest, false, &[]);
         }
         text
     }

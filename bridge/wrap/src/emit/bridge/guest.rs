@@ -1,6 +1,7 @@
 //! The guest's part: calls the library with what is in messages, and makes messages of
 //! what the library calls.
 
+use super::beside;
 use super::message::{REGISTERS, STACK_WORDS, is_bytes, member};
 use super::{Plan, Wrapped, parameter_list, pointer_type, returns, spelled, tell, told};
 use crate::model::{Float, Parameter, Signature, Type, Value};
@@ -103,6 +104,15 @@ fn call(function: &Wrapped, text: &mut String) {
         ..
     } = function;
     let mut given = arguments(signature);
+    let beside = beside::sizes(signature, rule);
+    for ((given, parameter), _) in given
+        .iter_mut()
+        .zip(&signature.parameters)
+        .zip(&beside)
+        .filter(|(_, size)| size.is_some())
+    {
+        *given = beside::argument(parameter);
+    }
     let mut after = String::new();
     for (given, (parameter, crossing)) in given
         .iter_mut()

@@ -7,7 +7,7 @@ mod variadic;
 
 use super::message::is_bytes;
 use super::{
-    Plan, Wrapped, copies, objects, parameter_list, reach, repack, returns, spelled, tell,
+    Plan, Wrapped, beside, copies, objects, parameter_list, reach, repack, returns, spelled, tell,
     variables,
 };
 use crate::model::Signature;
@@ -59,6 +59,7 @@ pub fn source(plan: &Plan, fingerprint: u64) -> String {
             signature,
             rule,
             plan,
+            beside: beside::sizes(signature, rule),
         };
         let noreturn = plan.guest.functions[name].is_noreturn;
         let begin = format!("struct m_{id} *iotdec_m");
@@ -147,6 +148,8 @@ fn entry(plan: &Plan, number: usize, pointed: &Pointed, text: &mut String) {
         signature,
         rule,
         plan,
+        // The other direction has the same message.
+        beside: Vec::new(),
     };
     let head = format!(
         "static {result} entry_{number}({})",

@@ -1,5 +1,6 @@
 //! How a call lies in memory between the two sides.
 
+use super::beside;
 use crate::model::{Float, Header, Signature, Type};
 use std::fmt::Write;
 
@@ -46,7 +47,15 @@ fn size(kind: &Type, header: &Header) -> usize {
 
 /// A struct for the parameters and the result, and the assertions that both compilers
 /// lay it out alike.
-pub fn message(name: &str, signature: &Signature, header: &Header, is_format: bool) -> String {
+///
+/// `beside` is [`beside::sizes`] of a function's parameters, and nothing of others'.
+pub fn message(
+    name: &str,
+    signature: &Signature,
+    header: &Header,
+    is_format: bool,
+    beside: &[Option<usize>],
+) -> String {
     let is_carried = |kind: &Type| field(kind, header).is_some();
     let mut kinds = signature.parameters.iter().map(|p| &p.value.kind);
     let is_empty = !is_format && !kinds.any(is_carried) && !is_carried(&signature.result.kind);
@@ -78,6 +87,13 @@ pub fn message(name: &str, signature: &Signature, header: &Header, is_format: bo
                 None => format!("{kind} {field_name}"),
             };
             add(&field_name, declaration, size, alignment);
+        }
+    }
+    for (parameter, size) in signature.parameters.iter().zip(beside) {
+        if let Some(size) = size {
+            let field_name = beside::field(&parameter.name);
+            let declaration = format!("_Alignas(8) unsigned char {field_name}[{size}]");
+            add(&field_name, declaration, *size, 8);
         }
     }
     if is_format {

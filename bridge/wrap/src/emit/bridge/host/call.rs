@@ -4,7 +4,7 @@
 use super::result::{on_crash, unqualified};
 use crate::emit::bridge::guest::pack;
 use crate::emit::bridge::message::member;
-use crate::emit::bridge::{Plan, checks, objects, reach, repack, returns};
+use crate::emit::bridge::{Plan, beside, checks, objects, reach, repack, returns};
 use crate::model::{Parameter, Signature, Type};
 use crate::notes::Count;
 use crate::rules::{Block, Crossing, Element, Rule, Variable};
@@ -16,6 +16,8 @@ pub struct Call<'a> {
     pub signature: &'a Signature,
     pub rule: &'a Rule,
     pub plan: &'a Plan<'a>,
+    /// [`beside::sizes`] of the parameters; none where their data have memory of their own.
+    pub beside: Vec<Option<usize>>,
 }
 
 impl Call<'_> {
@@ -150,7 +152,16 @@ impl Call<'_> {
         }
     }
 
+    /// How many bytes of its data lie in the message, if they do.
+    fn beside(&self, parameter: &Parameter) -> Option<usize> {
+        let mut all = self.signature.parameters.iter().zip(&self.beside);
+        all.find_map(|(other, size)| size.filter(|_| other.name == parameter.name))
+    }
+
     fn data_before(&self, parameter: &Parameter, block: &Block) -> String {
+        if let Some(size) = self.beside(parameter) {
+            return beside::before(parameter, block, size);
+        }
         let name = &parameter.name;
         let field = format!("iotdec_m->{}", member(name));
         if let Element::Repacked(tag) = &block.element {
@@ -209,6 +220,9 @@ impl Call<'_> {
         };
         if !block.writes || block.keeps {
             return String::new();
+        }
+        if let Some(size) = self.beside(parameter) {
+            return beside::after(parameter, size);
         }
         let name = &parameter.name;
         let result = match returns(self.signature) {
