@@ -263,6 +263,8 @@ static void memory(void)
     fails(UNMAP_ARENA, 1, IOTDEC_CRASHED, IOTDEC_TIMED_OUT, 0);
     fails(PROTECT_ARENA, 0, IOTDEC_CRASHED, IOTDEC_TIMED_OUT, 0);
     fails(UNMAP_EVERYTHING, 0, IOTDEC_CRASHED, IOTDEC_TIMED_OUT, 0);
+    /* That takes some time beside other tests. */
+    iotdec_set_call_timeout(60000);
     CHECK(misbehave(EAT_MEMORY, answers, 0) > 100);
     works();
 }
