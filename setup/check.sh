@@ -49,7 +49,7 @@ if setup/devenv sh -c '[ -n "$IOTDEC_ACCEL" ]'; then
     check "bit-exactness, 2 threads" env IOTDEC_TEST_THREADS=2 setup/devenv \
         setup/cargo test "${others[@]}" --no-fail-fast "${bit_exact[@]/#/--test=}"
     # The C library asks for more than turbo has.
-    calls=(bridge_calls bridge_memory bridge_process wrap wrapped_programs)
+    calls=(bridge_calls bridge_memory bridge_process bridge_descriptors wrap wrapped_programs)
     for mode in off turbo; do
         check "calls, accel=$mode" env IOTDEC_ACCEL_MODE="$mode" setup/devenv \
             setup/cargo test "${others[@]}" --no-fail-fast "${calls[@]/#/--test=}" -- --skip the_c_library_sorts

@@ -1,6 +1,7 @@
 //! Calls of an aarch64 library by a native program, and everything that can come of them:
 //! hand-written wrapper, real worker. `library-bridge/program.c` has what is tried.
 
+use iotdec_tests::compile::{self, GUEST, HOST};
 use iotdec_tests::environment::{is_full, root, variable_or_advice};
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
@@ -19,13 +20,13 @@ fn made() -> &'static Path {
         let guest_part = to.join("libsample-guest.so");
         let native_part = to.join("libsample.so");
         compile(
-            "aarch64-linux-gnu-gcc",
+            GUEST,
             "sample.c",
             &library,
             &["-fPIC -shared -pthread -Wno-infinite-recursion -Wl,-soname,libsample.so".into()],
         );
         compile(
-            "aarch64-linux-gnu-gcc",
+            GUEST,
             "guest.c",
             &guest_part,
             &[
@@ -34,7 +35,7 @@ fn made() -> &'static Path {
             ],
         );
         compile(
-            "gcc",
+            HOST,
             "native.c",
             &native_part,
             &[
@@ -44,7 +45,7 @@ fn made() -> &'static Path {
             ],
         );
         compile(
-            "gcc",
+            HOST,
             "program.c",
             &to.join("program"),
             &[
@@ -66,15 +67,13 @@ fn runtime() -> String {
 /// Options are separated by blanks, which the paths of a build have none of.
 fn compile(compiler: &str, source: &str, to: &Path, options: &[String]) {
     let sources = root().join("tests/library-bridge");
-    let status = Command::new(compiler)
+    let mut compiler = Command::new(compiler);
+    compiler
         .args(["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-I"])
         .arg(root().join("bridge/runtime/include"))
         .arg(sources.join(source))
-        .args(options.iter().flat_map(|option| option.split(' ')))
-        .arg("-o")
-        .arg(to)
-        .status();
-    assert!(status.is_ok_and(|status| status.success()), "{source}");
+        .args(options.iter().flat_map(|option| option.split(' ')));
+    compile::make(&mut compiler, to);
 }
 
 fn command(what: &str) -> Command {

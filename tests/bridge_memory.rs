@@ -2,6 +2,7 @@
 //! `library-bridge/memory/program.c` has what is tried, with the functions of `iotdec.h` and, with
 //! libiotdec-malloc.so preloaded, with malloc and free themselves.
 
+use iotdec_tests::compile::{self, GUEST, GUEST_CPP, HOST};
 use iotdec_tests::environment::{root, variable_or_advice};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -27,27 +28,27 @@ fn made() -> &'static Path {
         );
         let shared = ["-fPIC", "-shared"];
         compile(
-            "aarch64-linux-gnu-g++",
+            GUEST_CPP,
             "memory.cpp",
             &library,
             &[&shared[..], &["-pthread", &zlib]].concat(),
         );
         compile(
-            "aarch64-linux-gnu-gcc",
+            GUEST,
             "guest.c",
             &guest,
             &[&shared[..], &["-ffixed-x18", &library]].concat(),
         );
         let define = format!("-DLIBRARY=\"{library}\"");
         compile(
-            "gcc",
+            HOST,
             "native.c",
             &native,
             &[&shared[..], &["-ffixed-r10", &define], &link].concat(),
         );
         let rpath = format!("-Wl,-rpath,{}", to.display());
         compile(
-            "gcc",
+            HOST,
             "program.c",
             &path("program"),
             &[&["-pthread", &*native, &*rpath], &link[..]].concat(),
@@ -58,14 +59,13 @@ fn made() -> &'static Path {
 
 fn compile(compiler: &str, source: &str, to: &str, options: &[&str]) {
     let sources = root().join("tests/library-bridge/memory");
-    let status = Command::new(compiler)
+    let mut compiler = Command::new(compiler);
+    compiler
         .args(["-O2", "-Wall", "-Wextra", "-Werror", "-I"])
         .arg(root().join("bridge/runtime/include"))
         .arg(sources.join(source))
-        .args(options)
-        .args(["-o", to])
-        .status();
-    assert!(status.is_ok_and(|status| status.success()), "{source}");
+        .args(options);
+    compile::make(&mut compiler, Path::new(to));
 }
 
 fn run(what: &str) {

@@ -4,6 +4,7 @@
 //! The same program runs with the library as it would natively be, and with the wrapper of the
 //! library for aarch64. What it prints has to be the same.
 
+use iotdec_tests::compile::{self, GUEST, HOST};
 use iotdec_tests::environment::{root, variable_or_advice};
 use iotdec_wrap::wrap::{Request, wrap};
 use std::path::{Path, PathBuf};
@@ -28,9 +29,9 @@ fn made() -> &'static Path {
         let soname = format!("-Wl,-soname,{SONAME}");
         let library = ["-shared", "-fPIC", "-pthread", &soname];
         let guest = to.join("libshared-arm.so");
-        compile("aarch64-linux-gnu-gcc", "shared.c", &guest, &library);
+        compile(GUEST, "shared.c", &guest, &library);
         let own = native.join(SONAME);
-        compile("gcc", "shared.c", &own, &library);
+        compile(HOST, "shared.c", &own, &library);
         let report = wrap(&Request {
             headers: vec![source("shared.h")],
             library: guest,
@@ -42,14 +43,14 @@ fn made() -> &'static Path {
         let report = report.unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(report.refused.len(), 0, "{:?}", report.refused);
         let own = own.display().to_string();
-        compile("gcc", "program.c", &to.join("program"), &["-pthread", &own]);
-        compile("gcc", "opens.c", &to.join("opens"), &[]);
+        compile(HOST, "program.c", &to.join("program"), &["-pthread", &own]);
+        compile(HOST, "opens.c", &to.join("opens"), &[]);
         let include = format!("-I{}", root().join("bridge/runtime/include").display());
         let runtime = variable_or_advice("IOTDEC_RUNTIME").join("libiotdec.so");
         let runtime = runtime.display().to_string();
         let native_part = report.native.display().to_string();
         compile(
-            "gcc",
+            HOST,
             "fails.c",
             &to.join("fails"),
             &[&include, &native_part, &runtime],
@@ -59,14 +60,12 @@ fn made() -> &'static Path {
 }
 
 fn compile(compiler: &str, name: &str, to: &Path, options: &[&str]) {
-    let status = Command::new(compiler)
+    let mut compiler = Command::new(compiler);
+    compiler
         .args(["-O1", "-Wall", "-Wextra", "-Werror"])
         .arg(source(name))
-        .args(options)
-        .arg("-o")
-        .arg(to)
-        .status();
-    assert!(status.is_ok_and(|status| status.success()), "{name}");
+        .args(options);
+    compile::make(&mut compiler, to);
 }
 
 /// Runs a program with the library that is in a directory.
@@ -170,4 +169,53 @@ fn a_library_that_aborts_is_told_of_with_its_last_words() {
     assert_eq!(text(&output), "1 2 -7 2 1 1\n1\n2 0\n");
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(errors.contains("something is wrong\n"), "{errors}");
+}
+
+/// What a program has of a library, and what it is given later, is right after a crash, whichever
+/// library it uses first then.
+#[test]
+fn libraries_are_where_they_were_after_a_crash() {
+    let to = made().join("order");
+    let wrapped = ["first", "other"].map(|name| {
+        let output = to.join(name);
+        std::fs::create_dir_all(&output).expect("room");
+        let library = to.join(format!("lib{name}-arm.so"));
+        let soname = format!("-Wl,-soname,lib{name}.so.1");
+        let define = format!("-D{}", name.to_uppercase());
+        let options = ["-shared", "-fPIC", &soname, &define];
+        compile(GUEST, "order.c", &library, &options);
+        let report = wrap(&Request {
+            headers: vec![source("order.h")],
+            library,
+            output,
+            runtime: Some(variable_or_advice("IOTDEC_RUNTIME")),
+            ..Request::default()
+        });
+        report.unwrap_or_else(|error| panic!("{error}")).native
+    });
+    let program = to.join("restarts");
+    let natives = wrapped
+        .each_ref()
+        .map(|native| native.display().to_string());
+    compile(
+        HOST,
+        "restarts.c",
+        &program,
+        &natives.each_ref().map(|it| &it[..]),
+    );
+    let runtime = variable_or_advice("IOTDEC_RUNTIME");
+    let search = [to.join("first"), to.join("other"), runtime];
+    let search = std::env::join_paths(search).expect("no colon in a path");
+    let output = Command::new("timeout")
+        .arg("100")
+        .arg(&program)
+        .env("LD_LIBRARY_PATH", search)
+        .env("IOTDEC_ERRORS", "none")
+        .output()
+        .expect("timeout is part of the system");
+    let names = "the first, the other\n";
+    assert_eq!(
+        text(&output),
+        format!("{names}the other, the first\n{names}")
+    );
 }

@@ -5,13 +5,17 @@ use iotdec_bridge::Acceleration;
 use iotdec_bridge::Library;
 use iotdec_bridge::calls::ErrorKind;
 use iotdec_bridge::dynamic::{CallError, Options, Signature, Type, Value};
+use iotdec_tests::compile::{self, GUEST};
 use iotdec_tests::environment::{self, root};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+#[path = "library-call/apart.rs"]
+mod apart;
+#[path = "library-call/command.rs"]
+mod command;
 #[path = "library-call/passing.rs"]
 mod passing;
 
@@ -27,15 +31,9 @@ fn compile(source: &Path, name: &str) -> PathBuf {
     let directory = place().join(name);
     std::fs::create_dir_all(&directory).expect("room");
     let library = directory.join(format!("lib{name}.so"));
-    let status = Command::new("aarch64-linux-gnu-gcc")
-        .args(["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror"])
-        .args(["-shared", "-fPIC", "-pthread"])
-        .arg(format!("-Wl,-soname,lib{name}.so"))
-        .arg(source)
-        .arg("-o")
-        .arg(&library)
-        .status();
-    assert!(status.is_ok_and(|status| status.success()), "{source:?}");
+    let mut compiler = compile::shared(GUEST, &format!("lib{name}.so"));
+    compiler.args(["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror"]);
+    compile::make(compiler.arg("-pthread").arg(source), &library);
     library
 }
 
@@ -326,197 +324,6 @@ fn zlib_computes_a_checksum() {
     assert_eq!(result, 0xcbf4_3926u32.into());
 }
 
-fn command(library: &Path, words: &[&str]) -> Output {
-    let mut command = Command::new("timeout");
-    command.args(["100", "iotdec", "call"]).arg(library);
-    let output = command.args(words).output();
-    output.expect("timeout is part of the system")
-}
-
-#[track_caller]
-fn prints(library: &Path, words: &[&str], expected: &str) {
-    let output = command(library, words);
-    assert!(output.status.success(), "{words:?}: {output:?}");
-    assert_eq!(
-        String::from_utf8_lossy(&output.stdout),
-        expected,
-        "{words:?}"
-    );
-}
-
-#[track_caller]
-fn refuses(library: &Path, words: &[&str], why: &str) {
-    let output = command(library, words);
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{words:?}: {output:?}");
-    assert!(text.contains(why), "{words:?}: {text}");
-}
-
-#[test]
-fn the_command_takes_and_prints_every_kind() {
-    const POINT: &str = "struct point { int16_t x; double y; char name[8]; }";
-    let library = sample_path();
-    prints(
-        library,
-        &[
-            "double weighted(float a, double b, int n)",
-            "1.5",
-            "0.25",
-            "-4",
-        ],
-        "-7.0\n",
-    );
-    let moved = format!("{POINT} moved(struct point p, int by)");
-    prints(
-        library,
-        &[&moved, r#"{"x": 5, "y": 0.5, "name": "here"}"#, "-1"],
-        "{\"name\":\"mere\",\"x\":4,\"y\":-0.5}\n",
-    );
-    prints(
-        library,
-        &["void reverse(char *text)", "abc"],
-        "text = \"cba\"\n",
-    );
-    prints(
-        library,
-        &[
-            "int64_t sum(const int32_t *values, size_t n, int64_t squares[4])",
-            "[3, -4]",
-            "2",
-            "[0;3]",
-        ],
-        "-1\nsquares = [9,16,0,0]\n",
-    );
-    prints(
-        library,
-        &[
-            "size_t total_length(const char *const *texts)",
-            r#"["ab","cde",null]"#,
-        ],
-        "5\n",
-    );
-    prints(Path::new("libc.so.6"), &["int toupper(int)", "'q'"], "81\n");
-    prints(library, &["int is_null(const void *p)", "NULL"], "1\n");
-    prints(library, &["int is_null(const void *p)", "\"NULL\""], "0\n");
-    prints(
-        library,
-        &["enum c { RED, GREEN = 7 } other(enum c c)", "RED"],
-        "7\n",
-    );
-    prints(
-        library,
-        &["const char *greeting(void)"],
-        "\"hello from aarch64\"\n",
-    );
-    prints(
-        library,
-        &["int fails(void)"],
-        "-1\nerrno = 28: No space left on device\n",
-    );
-}
-
-#[test]
-fn the_command_says_what_it_cannot_do() {
-    let library = sample_path();
-    refuses(library, &["void crash(void)"], "SIGSEGV");
-    refuses(library, &["int counts(void)"], "is it count");
-    refuses(
-        library,
-        &["int count(void)", "1"],
-        "takes no argument, not 1",
-    );
-    refuses(
-        library,
-        &["void reverse(char *text)"],
-        "takes one argument (char * text), not 0",
-    );
-    refuses(
-        library,
-        &["enum c { RED, GREEN = 7 } other(enum c c)", "BLUE"],
-        "one of GREEN, RED",
-    );
-    refuses(
-        library,
-        &["int apply(int (*f)(int), int n)", "7x", "1"],
-        "points to a function",
-    );
-    refuses(library, &["long double f(void)"], "another type here");
-    refuses(library, &["int f(union { int a; } u)", "1"], "unions");
-    refuses(library, &["int count(vendor_t v)", "1"], "--header");
-    refuses(
-        Path::new("libnothing.so.9"),
-        &["int f(void)"],
-        "is not in sysroot",
-    );
-}
-
-/// Two workers that would have everything at the same addresses.
-#[test]
-fn libraries_of_two_workers_are_told_apart() {
-    let twin = |name: &str| {
-        let source = place().join(format!("{name}.c"));
-        let text = std::fs::read_to_string(root().join("tests/library-call/twin.c"));
-        let text = text.expect("it is there");
-        std::fs::write(&source, format!("#define NAME {name:?}\n{text}")).expect("room");
-        open(compile(&source, name))
-    };
-    let twins = ["left-one", "right-one"].map(|name| (name, twin(name)));
-    let function = |library: &Library, name: &str, result: Type, takes: Vec<Type>| {
-        let signature = Signature::new(result, takes).expect("a signature");
-        library.function(name, signature).expect("it is exported")
-    };
-    let mut seen = Vec::new();
-    for round in 1..=3 {
-        for (name, library) in &twins {
-            let by = if *name == "left-one" { 1 } else { 100 };
-            let who = function(library, "name", Type::Pointer, vec![]);
-            let bump = function(library, "bump", Type::Pointer, vec![Type::I32]);
-            let text = who.call(&[]).expect("a name").pointer().expect("it");
-            let read = library.read_string(text).expect("a constant is seen");
-            assert_eq!(read.to_str(), Ok(*name));
-            let count = bump.call(&[by.into()]).expect("a count");
-            let count = library.read::<i32>(count.pointer().expect("it"), 1);
-            assert_eq!(count.expect("a variable is seen"), [by * round]);
-            seen.push(text);
-        }
-    }
-    assert_ne!(seen[0], seen[1]);
-    // A constant of the one is nothing for the other.
-    let length = function(&twins[1].1, "length", Type::U64, vec![Type::Pointer]);
-    let result = length.call(&[Value::Pointer(seen[0])]);
-    let error = result.expect_err("there is nothing in this worker");
-    assert!(error.to_string().contains("SIGSEGV"), "{error}");
-}
-
-/// The C libraries of both are at the same addresses.
-#[test]
-fn libraries_of_two_systems_are_told_apart() {
-    iotdec_tests::fetch::libraries();
-    let systems = [None, Some(PathBuf::from("libraries"))];
-    let libraries = systems.map(|sysroot| {
-        let options = Options {
-            sysroot,
-            ..Options::default()
-        };
-        Library::open("libz.so.1", &options).unwrap_or_else(|error| panic!("{error}"))
-    });
-    for library in &libraries {
-        for (name, code, text) in [
-            ("zError", -3, "data error"),
-            ("strerror", 2, "No such file"),
-        ] {
-            let signature = Signature::new(Type::Pointer, [Type::I32]).expect("a signature");
-            let function = library.function(name, signature).expect("it is exported");
-            let address = function.call(&[code.into()]).expect("text");
-            // What cannot be seen is refused; what can is right.
-            match library.read_string(address.pointer().expect("a pointer")) {
-                Ok(read) => assert!(read.to_string_lossy().starts_with(text), "{read:?}"),
-                Err(error) => assert_eq!(name, "strerror", "{error}"),
-            }
-        }
-    }
-}
-
 #[test]
 fn turbo_comes_on_when_there_is_work() {
     if environment::accelerator("turbo for calls").is_none() {
@@ -552,32 +359,4 @@ fn turbo_comes_on_when_there_is_work() {
     let check = library.share_string(c"123456789").expect("room");
     let sum = crc32.call(&[0.into(), (&check).into(), 9.into()]);
     assert_eq!(sum.expect("a sum"), Value::Integer(0xcbf4_3926));
-}
-
-#[test]
-fn the_command_tells_in_json_what_came_of_a_call() {
-    let prototype = "double frexp(double, int *exponent)";
-    let output = command(Path::new("libm.so.6"), &[prototype, "48", "0", "--json"]);
-    let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    let expected =
-        serde_json::json!({ "result": 0.75, "arguments": { "exponent": [6] }, "errno": 0 });
-    assert_eq!(json, expected);
-}
-
-#[test]
-fn headers_give_prototypes() {
-    let crc32 = "unsigned long crc32(unsigned long, const unsigned char *, unsigned int)";
-    let library = Path::new("libz.so.1");
-    prints(library, &[crc32, "0", "123456789", "9"], "3421780262\n");
-    let place = place();
-    let text = "#include \"kinds.h\"\nsum_t crc32(sum_t, const unsigned char *, unsigned int);\n";
-    std::fs::write(place.join("sums.h"), text).expect("room");
-    std::fs::write(place.join("kinds.h"), "typedef unsigned long sum_t;\n").expect("room");
-    let header = format!("--header={}", place.join("sums.h").display());
-    prints(
-        library,
-        &["crc32", "0", "123456789", "9", &header],
-        "3421780262\n",
-    );
-    refuses(library, &["crc32", "0", "123456789", "9"], "--header");
 }

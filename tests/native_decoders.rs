@@ -2,6 +2,7 @@
 //! libpng behind a wrapper.
 
 use iotdec_bridge::{Event, Frame, Launch, Manifest, Overrides, Packet, SlotPolicy, Wish};
+use iotdec_tests::compile::{self, HOST};
 use iotdec_tests::environment::{self, is_full, root, variable_or_advice};
 use iotdec_tests::fetch;
 use iotdec_tests::pipeline::Playing;
@@ -228,7 +229,8 @@ fn libpng_behind_a_wrapper_uses_the_hosts_zlib() {
     let made = made.unwrap_or_else(|error| panic!("{error}"));
     let program = directory.path().join("reads-png");
     let library = made.native.parent().expect("a directory");
-    let status = Command::new("gcc")
+    let mut compiler = Command::new(HOST);
+    compiler
         .args(["-O2", "-isystem"])
         .arg(include.join("libpng16"))
         .arg(root().join("tests/native-libraries/reads-png.c"))
@@ -237,11 +239,8 @@ fn libpng_behind_a_wrapper_uses_the_hosts_zlib() {
             "-Wl,-rpath,{0}:{1},-rpath-link,{1}",
             library.display(),
             runtime.display()
-        ))
-        .arg("-o")
-        .arg(&program)
-        .status();
-    assert!(status.is_ok_and(|status| status.success()));
+        ));
+    compile::make(&mut compiler, &program);
     let count = if is_full() { "60" } else { "3" };
     // The sum of the pixels, and what is reported of zlib when the worker exits.
     let run = |extra: Option<&Path>, accel: &str| {

@@ -2,6 +2,7 @@
 //! wrong ends as it does without.
 
 use iotdec_bridge::launch::find_qemu;
+use iotdec_tests::compile::{self, GUEST};
 use iotdec_tests::environment::{self, accelerator, variable_or_advice};
 use serde_json::Value;
 use std::os::unix::process::ExitStatusExt;
@@ -19,22 +20,12 @@ impl Library {
     fn new() -> Option<Self> {
         let accelerator = accelerator("native functions")?;
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let status = Command::new("aarch64-linux-gnu-gcc")
-            // Every call of a function is to be one.
-            .args([
-                "-std=gnu11",
-                "-O1",
-                "-fno-builtin",
-                "-shared",
-                "-fPIC",
-                "-o",
-            ])
-            .arg(directory.path().join("libnative.so"))
-            .arg(environment::root().join("tests/guest/native.c"))
-            .arg("-lm")
-            .status()
-            .expect("the cross compiler is installed");
-        assert!(status.success());
+        let mut compiler = Command::new(GUEST);
+        // Every call of a function is to be one.
+        compiler.args(["-std=gnu11", "-O1", "-fno-builtin", "-shared", "-fPIC"]);
+        let source = environment::root().join("tests/guest/native.c");
+        let library = directory.path().join("libnative.so");
+        compile::make(compiler.arg(source).arg("-lm"), &library);
         Some(Self {
             directory,
             accelerator,

@@ -1,251 +1,20 @@
 //! Libraries of the guest that the host does: zlib, by the walk-through of
 //! docs/native-libraries.md, with zlib's own tests and with what is hard about it.
 
-use iotdec_bridge::host_libraries::HostLibraries;
-use iotdec_tests::environment::{self, is_full, root, variable_or_advice};
-use iotdec_tests::fetch;
+use iotdec_tests::compile;
+use iotdec_tests::environment::{is_full, root, variable_or_advice};
 use iotdec_wrap::native::{Report, Side, native_library};
 use iotdec_wrap::wrap::Request;
 use iotdec_wrap::{Error, elf};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::sync::OnceLock;
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::Duration;
+use std::process::Command;
+use zlib::{Way, Zlib, accelerator, config, host_calls, same, same_everywhere, zlib};
+
+#[path = "native-libraries/zlib.rs"]
+mod zlib;
 
 const SIGSEGV: i32 = 11;
 const SIGABRT: i32 = 6;
-
-/// Who does zlib's work.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
-    /// The guest's own library, as if there were nothing else.
-    Own,
-    /// The generated one, with nobody at the door.
-    NoPlugin,
-    /// The generated one, with a plugin that knows no libraries.
-    NoLibraries,
-    /// The host, by the accelerator.
-    Host,
-    /// The host, in this process.
-    Ring,
-}
-
-/// What is generated and compiled once for all tests.
-struct Zlib {
-    source: PathBuf,
-    own: PathBuf,
-    made: PathBuf,
-    report: Report,
-}
-
-fn zlib() -> &'static Zlib {
-    static ZLIB: OnceLock<Zlib> = OnceLock::new();
-    ZLIB.get_or_init(|| {
-        let source = fetch::source("zlib");
-        let sysroot = variable_or_advice("IOTDEC_SYSROOT");
-        let own = sysroot.join("lib/aarch64-linux-gnu/libz.so.1");
-        let made = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("native-libraries");
-        let report = native_library(&request(&source, &own, &made, Some(config())));
-        let report = report.unwrap_or_else(|error| panic!("{error}"));
-        let zlib = Zlib {
-            source,
-            own,
-            made,
-            report,
-        };
-        for program in [
-            zlib.source.join("test/example.c"),
-            zlib.source.join("test/minigzip.c"),
-            root().join("tests/native-libraries/uses-zlib.c"),
-        ] {
-            zlib.compile(&program, &[]);
-        }
-        zlib
-    })
-}
-
-fn request(source: &Path, own: &Path, output: &Path, config: Option<PathBuf>) -> Request {
-    Request {
-        headers: vec![source.join("zlib.h")],
-        library: own.to_owned(),
-        config,
-        output: output.to_owned(),
-        ..Request::default()
-    }
-}
-
-fn config() -> PathBuf {
-    root().join("examples/library-bridge/zlib.toml")
-}
-
-/// The accelerator, where this build has one.
-fn accelerator() -> Option<PathBuf> {
-    environment::accelerator("what the host does")
-}
-
-impl Zlib {
-    fn request(&self, config: Option<PathBuf>) -> Request {
-        request(&self.source, &self.own, &self.made, config)
-    }
-
-    /// Compiles for the guest; with options, under their name.
-    fn compile(&self, program: &Path, options: &[&str]) {
-        let mut name = program.file_stem().expect("a C file").to_owned();
-        options.iter().for_each(|option| name.push(option));
-        let status = Command::new("aarch64-linux-gnu-gcc")
-            .args(["-O2", "-pthread", "-I"])
-            .arg(&self.source)
-            .arg(program)
-            .arg(&self.own)
-            .args(options)
-            .arg("-o")
-            .arg(self.made.join(name))
-            .status();
-        assert!(status.is_ok_and(|status| status.success()), "{program:?}");
-    }
-
-    /// Runs a guest program in a directory of its own.
-    fn run(&self, way: Way, program: &str, words: &[&str]) -> Output {
-        let place = tempfile::tempdir().expect("a directory");
-        self.run_in(place.path(), way, program, words)
-    }
-
-    fn run_in(&self, place: &Path, way: Way, program: &str, words: &[&str]) -> Output {
-        if way == Way::Ring {
-            return self.run_over_ring(place, program, words);
-        }
-        let qemu = iotdec_bridge::launch::find_qemu(None).expect("qemu-user is installed");
-        let mut command = Command::new("timeout");
-        // A crash that is wanted leaves no core behind.
-        command.args(["100", "sh", "-c", "ulimit -c 0; exec \"$@\"", "sh"]);
-        command.arg(qemu).args(["-cpu", "cortex-a53", "-L"]);
-        command.arg(variable_or_advice("IOTDEC_SYSROOT"));
-        let mut plugin = accelerator().unwrap_or_default().into_os_string();
-        match way {
-            Way::Own | Way::NoPlugin | Way::Ring => plugin.clear(),
-            Way::NoLibraries => {}
-            Way::Host => {
-                plugin.push(",libraries=");
-                plugin.push(self.made.join("host"));
-            }
-        }
-        if !plugin.is_empty() {
-            command.arg("-plugin").arg(plugin);
-        }
-        if way != Way::Own {
-            let directory = self.made.join("guest");
-            command.args(["-E", &format!("LD_LIBRARY_PATH={}", directory.display())]);
-        }
-        command
-            .arg(self.made.join(program))
-            .args(words)
-            .env("IOTDEC_NATIVE_REPORT", "1")
-            .current_dir(place)
-            .output()
-            .expect("timeout is part of the system")
-    }
-}
-
-impl Zlib {
-    /// Runs a guest program in a directory, and zlib in this process.
-    fn run_over_ring(&self, place: &Path, program: &str, words: &[&str]) -> Output {
-        let qemu = iotdec_bridge::launch::find_qemu(None).expect("qemu-user is installed");
-        let host = HostLibraries::new(&self.made).expect("there is memory");
-        let directory = host.guest_directory();
-        let mut command = Command::new("sh");
-        // One process, which has our child's number.
-        command
-            .args(["-c", "ulimit -c 0; exec \"$@\"", "sh"])
-            .arg(qemu);
-        command.args(["-cpu", "cortex-a53", "-L"]);
-        command.arg(variable_or_advice("IOTDEC_SYSROOT"));
-        command.args(["-E", &format!("LD_LIBRARY_PATH={}", directory.display())]);
-        command.arg("-E").arg(host.variable());
-        command.arg(self.made.join(program)).args(words);
-        command.env("IOTDEC_NATIVE_REPORT", "1").current_dir(place);
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        host.attach(&mut command);
-        let child = command.spawn().expect("sh is part of the system");
-        let process = child.id() as i32;
-        host.serve(process);
-        let (end, ended) = mpsc::channel::<()>();
-        std::thread::scope(|scope| {
-            scope.spawn(move || {
-                let limit = Duration::from_secs(300);
-                if ended.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
-                    let _ = kill(Pid::from_raw(process), Signal::SIGKILL);
-                }
-            });
-            let output = child.wait_with_output().expect("it ends");
-            drop(end);
-            output
-        })
-    }
-}
-
-/// How many calls the host did; none where the guest did without it.
-fn host_calls(output: &Output) -> Option<u64> {
-    let errors = String::from_utf8_lossy(&output.stderr);
-    let report = errors
-        .lines()
-        .find_map(|line| line.strip_prefix("iotdec: libz.so.1: "))
-        .unwrap_or_else(|| panic!("no report: {output:?}"));
-    if report == "the guest's own" {
-        return None;
-    }
-    let calls = report
-        .strip_prefix("the host did ")
-        .and_then(|rest| rest.strip_suffix(" over the ring").or(Some(rest)))
-        .and_then(|rest| rest.strip_suffix(" calls"))
-        .unwrap_or_else(|| panic!("another report: {report}"));
-    Some(calls.parse().expect("a number"))
-}
-
-/// Fails unless a program says the same whoever works, and the right one worked. How
-/// often the host did.
-#[track_caller]
-fn same_everywhere(program: &str, words: &[&str]) -> u64 {
-    same(
-        &[Way::NoPlugin, Way::NoLibraries, Way::Host, Way::Ring],
-        program,
-        words,
-    )
-}
-
-#[track_caller]
-fn same(ways: &[Way], program: &str, words: &[&str]) -> u64 {
-    let zlib = zlib();
-    let own = zlib.run(Way::Own, program, words);
-    assert!(own.status.success(), "{own:?}");
-    assert!(!own.stdout.is_empty(), "{own:?}");
-    let mut calls = 0;
-    for way in ways.iter().copied() {
-        if matches!(way, Way::NoLibraries | Way::Host) && accelerator().is_none() {
-            continue;
-        }
-        let output = zlib.run(way, program, words);
-        assert!(output.status.success(), "{way:?}: {output:?}");
-        assert_eq!(
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&own.stdout),
-            "{way:?}"
-        );
-        match host_calls(&output) {
-            Some(count) if way == Way::Host => calls = count,
-            Some(count) if way == Way::Ring => assert!(count > 0, "the host did nothing"),
-            None if way != Way::Host => {}
-            other => panic!("{way:?}: calls of the host: {other:?}"),
-        }
-    }
-    if accelerator().is_some() {
-        assert!(calls > 0, "the host did nothing");
-    }
-    calls
-}
 
 #[test]
 fn the_walk_through_works_as_it_is_written() {
@@ -409,16 +178,9 @@ fn a_hostile_guest_does_the_host_no_harm() {
     let functions = generated[functions..].split_inclusive("};").next();
     let numbers = format!("{}\n{fingerprint}\n", functions.expect("an end"));
     std::fs::write(zlib.made.join("source/numbers.h"), numbers).expect("room");
-    let include = format!("-I{}", zlib.made.join("source").display());
-    let program = root().join("tests/native-libraries/hostile.c");
-    let status = Command::new("aarch64-linux-gnu-gcc")
-        .args(["-O2", "-pthread", &include, "-I"])
-        .arg(&zlib.source)
-        .arg(program)
-        .arg("-o")
-        .arg(zlib.made.join("hostile"))
-        .status();
-    assert!(status.is_ok_and(|status| status.success()));
+    let mut compiler = zlib.compiler(&root().join("tests/native-libraries/hostile.c"));
+    compiler.arg("-I").arg(zlib.made.join("source"));
+    compile::make(&mut compiler, &zlib.made.join("hostile"));
     let rounds: u64 = if is_full() { 30_000 } else { 3000 };
     let output = zlib.run(Way::Ring, "hostile", &[&rounds.to_string()]);
     let said = String::from_utf8_lossy(&output.stdout);

@@ -1,5 +1,6 @@
 //! The accelerator as a plugin: what QEMU sees of it, whichever version QEMU is.
 
+use iotdec_tests::compile::{self, HOST};
 use iotdec_tests::environment::{self, accelerator};
 use iotdec_wire::door::{Call, KNOCK, MAGIC, Service, Status, VERSION};
 use std::path::{Path, PathBuf};
@@ -21,14 +22,12 @@ impl Pretended {
     fn new(definitions: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let program = directory.path().join("qemu");
-        let status = Command::new("gcc")
-            .args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-rdynamic", "-o"])
-            .arg(&program)
+        let mut compiler = Command::new(HOST);
+        compiler
+            .args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-rdynamic"])
             .arg(environment::root().join("tests/qemu_plugin/qemu.c"))
-            .args(definitions)
-            .status()
-            .expect("gcc is installed");
-        assert!(status.success(), "does not compile");
+            .args(definitions);
+        compile::make(&mut compiler, &program);
         Self {
             program,
             _directory: directory,

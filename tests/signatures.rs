@@ -6,6 +6,7 @@
 //! gives back from that sum; so does every callback; and so does the program.
 
 use functions::Batch;
+use iotdec_tests::compile::{self, GUEST, HOST};
 use iotdec_tests::environment::{is_full, root, variable_or_advice};
 use iotdec_wrap::wrap::{Request, wrap};
 use std::ffi::OsString;
@@ -16,6 +17,8 @@ use std::time::Instant;
 
 #[path = "signatures/functions.rs"]
 mod functions;
+#[path = "signatures/pieces.rs"]
+mod pieces;
 #[path = "signatures/source.rs"]
 mod source;
 #[path = "signatures/types.rs"]
@@ -87,19 +90,14 @@ struct Made {
 
 /// Options come before the source, libraries behind it.
 fn compile(compiler: &str, options: &[&str], from: &Path, to: &Path, libraries: &[&Path]) {
-    let status = Command::new(compiler)
+    let mut compiler = Command::new(compiler);
+    compiler
         .args(["-std=gnu11", "-w", "-Wno-psabi", "-I"])
         .arg(root().join("tests/signatures"))
         .args(options)
         .arg(from)
-        .args(libraries)
-        .arg("-o")
-        .arg(to)
-        .status();
-    assert!(
-        status.is_ok_and(|status| status.success()),
-        "{compiler} {from:?}"
-    );
+        .args(libraries);
+    compile::make(&mut compiler, to);
 }
 
 impl Made {
@@ -130,17 +128,17 @@ impl Made {
             spoiler: place.join("liberrno.so"),
             place,
         };
-        made.library("gcc", level(0), &made.native);
-        made.library("aarch64-linux-gnu-gcc", level(0), &made.guest);
+        made.library(HOST, level(0), &made.native);
+        made.library(GUEST, level(0), &made.guest);
         compile(
-            "gcc",
+            HOST,
             &[level(1), "-pthread"],
             &made.place.join("program.c"),
             &made.program,
             &[&made.native.join(SONAME)],
         );
         let source = root().join("tests/signatures/errno.c");
-        compile("gcc", &["-shared", "-fPIC"], &source, &made.spoiler, &[]);
+        compile(HOST, &["-shared", "-fPIC"], &source, &made.spoiler, &[]);
         made
     }
 
@@ -329,7 +327,7 @@ fn a_mistake_in_one_function_is_seen() {
     for mistake in [0, 11, COUNT - 1] {
         let directory = made.place.join(format!("mistake-{mistake}"));
         fs::create_dir_all(&directory).expect("room");
-        made.library("gcc", &format!("-DMISTAKE={mistake}"), &directory);
+        made.library(HOST, &format!("-DMISTAKE={mistake}"), &directory);
         let found = made.run(&directory, seed, 1).expect("it runs");
         let different = differences(&expected, &found);
         assert_eq!(different.len(), ROUNDS as usize, "{different:?}");

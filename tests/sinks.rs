@@ -383,7 +383,8 @@ fn kmssink_shows_it_on_a_virtual_device() {
     let cards = std::fs::read_dir("/sys/class/drm").into_iter().flatten();
     let cards = cards.flatten().map(|entry| entry.path());
     if !cards.into_iter().any(|card| is_virtual(&card)) {
-        println!("skipped: kmssink: no virtual KMS device (modprobe vkms makes one)");
+        let why = "no virtual KMS device (modprobe vkms makes one)";
+        environment::skipped("kmssink", why);
         return;
     }
     let clip = Clip::round();

@@ -2,6 +2,7 @@
 //! with every kind of parameter, the question's, and zlib with its own test program. All
 //! programs are ordinary ones, compiled against the same headers as the library.
 
+use iotdec_tests::compile::{self, GUEST, HOST};
 use iotdec_tests::environment::{root, variable_or_advice};
 use iotdec_tests::fetch;
 use iotdec_wrap::elf;
@@ -35,14 +36,8 @@ fn make(header: &Path, library: &Path, config: Option<PathBuf>, output: &Path) -
 /// Compiles a library for aarch64.
 fn compile_library(source: &Path, soname: &str, output: &Path) -> PathBuf {
     let library = output.join(format!("aarch64-{soname}"));
-    let status = Command::new("aarch64-linux-gnu-gcc")
-        .args(["-O2", "-shared", "-fPIC"])
-        .arg(format!("-Wl,-soname,{soname}"))
-        .arg(source)
-        .arg("-o")
-        .arg(&library)
-        .status();
-    assert!(status.is_ok_and(|status| status.success()), "{source:?}");
+    let mut compiler = compile::shared(GUEST, soname);
+    compile::make(compiler.arg("-O2").arg(source), &library);
     library
 }
 
@@ -61,15 +56,9 @@ fn compile_program(source: &Path, headers: &Path, report: &Report, output: &Path
     assert!(options.status.success(), "{options:?}");
     let options = String::from_utf8(options.stdout).expect("text");
     let program = output.join(source.file_stem().expect("a C file"));
-    let status = Command::new("gcc")
-        .args(["-O1", "-g", "-I"])
-        .arg(headers)
-        .arg(source)
-        .args(options.split_whitespace())
-        .arg("-o")
-        .arg(&program)
-        .status();
-    assert!(status.is_ok_and(|status| status.success()), "{source:?}");
+    let mut compiler = Command::new(HOST);
+    compiler.args(["-O1", "-g", "-I"]).arg(headers).arg(source);
+    compile::make(compiler.args(options.split_whitespace()), &program);
     program
 }
 
@@ -139,7 +128,33 @@ fn functions_that_the_program_writes_into_shared_structs_are_called() {
 #[test]
 fn a_crash_of_the_library_is_a_value_in_the_program() {
     let (_, program) = kinds();
-    assert_succeeds(&run(program, &["crash"], &[]));
+    let output = run(program, &["crash"], &[]);
+    assert_succeeds(&output);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let told = errors.lines().find(|line| line.starts_with("iotdec: "));
+    let told = told.unwrap_or_else(|| panic!("{errors}"));
+    assert!(
+        told.contains("SIGSEGV") && told.contains("k_crash"),
+        "{errors}"
+    );
+}
+
+/// Nobody but its user could learn why a program gets nothing from a library.
+#[test]
+fn failures_are_told_as_often_as_is_wanted() {
+    let (_, program) = kinds();
+    let nowhere = [("IOTDEC_SYSROOT", Path::new("/nonexistent"))];
+    for (wanted, least, most) in [("", 1, 1), ("none", 0, 0), ("all", 2, usize::MAX)] {
+        let output = run(
+            program,
+            &[],
+            &[nowhere[0], ("IOTDEC_ERRORS", Path::new(wanted))],
+        );
+        assert!(!output.status.success());
+        let errors = String::from_utf8_lossy(&output.stderr);
+        let told = errors.matches("/nonexistent").count();
+        assert!((least..=most).contains(&told), "{wanted}: {errors}");
+    }
 }
 
 #[test]
@@ -148,13 +163,10 @@ fn the_program_itself_is_right() {
     let place = place("native");
     let source = root().join("tests/wrap");
     let program = place.join("uses-kinds");
-    let status = Command::new("gcc")
-        .args(["-O1", "-Wall", "-Wextra", "-Werror"])
-        .args(["uses-kinds.c", "kinds.c"].map(|file| source.join(file)))
-        .arg("-o")
-        .arg(&program)
-        .status();
-    assert!(status.is_ok_and(|status| status.success()));
+    let mut compiler = Command::new(HOST);
+    compiler.args(["-O1", "-Wall", "-Wextra", "-Werror"]);
+    compiler.args(["uses-kinds.c", "kinds.c"].map(|file| source.join(file)));
+    compile::make(&mut compiler, &program);
     assert_succeeds(&run(&program, &[], &[]));
     assert_succeeds(&run(&program, &["shared"], &[]));
 }
@@ -257,16 +269,15 @@ fn variables() -> &'static (Report, PathBuf) {
 fn user_of_variables(name: &str, options: &[&str], library: &[&str]) -> PathBuf {
     let (_, place) = variables();
     let program = place.join(name);
-    let status = Command::new("gcc")
-        .args(["-O1", "-Wall", "-Wextra", "-Werror"])
+    let mut compiler = Command::new(HOST);
+    compiler
+        .args(["-O1", "-Wall", "-Wextra", "-Werror", "-pthread"])
         .args(options)
         .arg(root().join("tests/wrap/uses-variables.c"))
         .args(library)
-        .args(["-ldl", "-o"])
-        .arg(&program)
-        .current_dir(place)
-        .status();
-    assert!(status.is_ok_and(|status| status.success()), "{name}");
+        .arg("-ldl")
+        .current_dir(place);
+    compile::make(&mut compiler, &program);
     program
 }
 
@@ -337,17 +348,8 @@ fn a_program_linked_with_the_native_library_reads_and_writes_variables() {
     let native = place.join("native-library");
     fs::create_dir_all(&native).expect("room");
     let library = native.join("libvariables.so.1");
-    let status = Command::new("gcc")
-        .args([
-            "-O2",
-            "-shared",
-            "-fPIC",
-            "-Wl,-soname,libvariables.so.1",
-            "-o",
-        ])
-        .args([&library, &source])
-        .status();
-    assert!(status.is_ok_and(|status| status.success()));
+    let mut compiler = compile::shared(HOST, "libvariables.so.1");
+    compile::make(compiler.arg("-O2").arg(source), &library);
     let library = library.to_str().expect("UTF-8");
     let program = user_of_variables("linked-natively", &["-no-pie", "-fno-pie"], &[library]);
     run_with_variables(&program, &["anew"], &[]);

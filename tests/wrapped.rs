@@ -3,7 +3,7 @@
 
 use iotdec_tests::environment::is_full;
 use iotdec_tests::exclusive;
-use iotdec_tests::wrapped::recipe::{Recipe, Test, recipes};
+use iotdec_tests::wrapped::recipe::{Recipe, recipes};
 use iotdec_tests::wrapped::run::{Outcome, With, run};
 use iotdec_tests::wrapped::table::{self, Line};
 use iotdec_tests::wrapped::{Material, broken, material, programs, wrapper};
@@ -15,10 +15,9 @@ fn made() -> &'static Path {
     Path::new(concat!(env!("CARGO_TARGET_TMPDIR"), "/wrapped"))
 }
 
-/// A recipe, with the tests to be run now.
+/// A recipe with no other tests than those to be run now.
 struct Chosen {
     recipe: Recipe,
-    tests: Vec<Test>,
     programs: PathBuf,
     /// Of programs that do not compile.
     errors: Vec<String>,
@@ -26,7 +25,7 @@ struct Chosen {
 
 impl Chosen {
     fn run(&self, material: &Material, with: &With) -> Vec<Outcome> {
-        run(&self.recipe, &self.tests, &self.programs, material, with)
+        run(&self.recipe, &self.programs, material, with)
     }
 }
 
@@ -41,10 +40,8 @@ fn chosen(material: &Material) -> Vec<Chosen> {
         let needed = recipe.needed(all);
         let place = made().join("programs");
         let (programs, errors) = programs::compile(&recipe, &needed, material, &place);
-        let tests = recipe.tests.clone();
         Chosen {
             recipe,
-            tests,
             programs,
             errors,
         }
@@ -131,8 +128,9 @@ fn upstreams_tests_pass_with_the_wrappers() {
     for mut chosen in chosen(&material) {
         let wrapped = chosen.recipe.wrapped.clone();
         if !is_full() {
-            chosen.tests.retain(|test| wrapped.contains(&test.name));
-            if chosen.tests.is_empty() {
+            let tests = &mut chosen.recipe.tests;
+            tests.retain(|test| wrapped.contains(&test.program.name));
+            if tests.is_empty() {
                 continue;
             }
         }

@@ -4,6 +4,7 @@
 
 use iotdec_bridge::Library;
 use iotdec_bridge::dynamic::{Options, Signature, Type, Value};
+use iotdec_tests::compile::{self, GUEST, HOST};
 use iotdec_tests::environment::{is_full, root, variable_or_advice};
 use iotdec_tests::wrapped::{Material, material};
 use iotdec_wrap::wrap::{Report, Request, wrap};
@@ -40,18 +41,13 @@ fn make(request: Request) -> Report {
 
 /// Words after the source are libraries and what concerns them.
 fn compile(compiler: &str, options: &[&str], source: &Path, to: &Path, libraries: &[&Path]) {
-    let status = Command::new(compiler)
+    let mut compiler = Command::new(compiler);
+    compiler
         .args(["-O2", "-Wall", "-Wextra", "-Werror", "-pthread"])
         .args(options)
         .arg(source)
-        .arg("-o")
-        .arg(to)
-        .args(libraries)
-        .status();
-    assert!(
-        status.is_ok_and(|status| status.success()),
-        "{compiler} {source:?}"
-    );
+        .args(libraries);
+    compile::make(&mut compiler, to);
 }
 
 /// Runs a program with the libraries that are in a directory.
@@ -113,7 +109,7 @@ impl Compared {
         let include = format!("-I{}", headers.display());
         let own = format!("{include}/{name}");
         compile(
-            "gcc",
+            HOST,
             &[&include, &own],
             &source,
             &compiled,
@@ -219,12 +215,12 @@ fn events() -> &'static Events {
         fs::create_dir_all(&native).expect("room");
         let guest = place.join("aarch64-libevents.so.1");
         let options = ["-shared", "-fPIC", "-Wl,-soname,libevents.so.1"];
-        compile("aarch64-linux-gnu-gcc", &options, &source, &guest, &[]);
+        compile(GUEST, &options, &source, &guest, &[]);
         let twin = native.join("libevents.so.1");
-        compile("gcc", &options, &source, &twin, &[]);
+        compile(HOST, &options, &source, &twin, &[]);
         let program = place.join("program");
         compile(
-            "gcc",
+            HOST,
             &["-g"],
             &sources().join("uses-events.c"),
             &program,

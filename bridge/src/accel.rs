@@ -7,6 +7,7 @@
 use crate::library::Needs;
 use iotdec_wire::door::Counters;
 use iotdec_wire::msg::Acceleration;
+pub use iotdec_wire::wish::Wish;
 use object::read::elf::ElfFile64;
 use object::{Endianness, Object, ObjectSymbol, ReadCache};
 use serde::Deserialize;
@@ -18,43 +19,6 @@ use std::path::{Path, PathBuf};
 
 /// Says how much of the accelerator is wanted, in the place of manifests.
 pub const MODE_VARIABLE: &str = "IOTDEC_ACCEL_MODE";
-
-/// What is wanted of the accelerator.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub enum Wish {
-    /// As much as there is.
-    #[default]
-    Auto,
-    /// Nothing.
-    Off,
-    /// Native functions, or an error.
-    Native,
-    /// The second translator and native functions, or an error.
-    Turbo,
-}
-
-impl Wish {
-    /// The least that must be had; anything less is an error.
-    pub fn least(self) -> Acceleration {
-        match self {
-            Self::Auto | Self::Off => Acceleration::Off,
-            Self::Native => Acceleration::Native,
-            Self::Turbo => Acceleration::Turbo,
-        }
-    }
-
-    /// The wish of that name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        match name {
-            "auto" => Some(Self::Auto),
-            "off" => Some(Self::Off),
-            "native" => Some(Self::Native),
-            "turbo" => Some(Self::Turbo),
-            _ => None,
-        }
-    }
-}
 
 /// What the environment wishes; its word, if that is none.
 pub(crate) fn wish_of_environment() -> Result<Option<Wish>, String> {

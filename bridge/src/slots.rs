@@ -5,17 +5,19 @@
 //! the same to the guest, and what the guest writes there is never relied upon:
 //! at worst a hostile guest spoils its own pictures.
 
+mod lease;
+
 use crate::link::Link;
 use crate::memory::SlotMemory;
 use iotdec_wire::msg::{Greeting, SlotGrant};
 use iotdec_wire::slots::{MAX_SLOTS, Slot};
+pub use lease::Lease;
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use std::fmt;
 use std::io::{self, IoSlice};
-use std::os::fd::OwnedFd;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Bytes of one slot at most: an 8-bit 4:4:4 or a 16-bit 4:2:0 picture of
 /// 8192 x 8192.
@@ -448,63 +450,5 @@ impl State {
     fn usable(&self, size: u64) -> usize {
         let usable = |entry: &&Entry| !entry.retired && entry.memory.size() >= size;
         self.entries.iter().flatten().filter(usable).count()
-    }
-}
-
-/// A decoded picture's memory, lent by its session. Dropping it gives the slot
-/// back to the guest.
-#[derive(Debug)]
-pub struct Lease {
-    /// Weak: a frame that somebody keeps keeps no other frame's memory.
-    pool: Weak<SlotPool>,
-    index: usize,
-    generation: u32,
-    memory: Arc<SlotMemory>,
-}
-
-impl Lease {
-    /// The slot's memory: the same for all frames that lie in it one after the other.
-    pub fn memory(&self) -> &Arc<SlotMemory> {
-        &self.memory
-    }
-
-    /// The slot's file, the picture at offset 0.
-    pub fn fd(&self) -> BorrowedFd<'_> {
-        self.memory.fd()
-    }
-
-    /// Bytes of the slot at least.
-    pub fn size(&self) -> u64 {
-        self.memory.size()
-    }
-
-    /// Whether the decoder may still refer to the picture, which must then not be
-    /// written to. Once it does not, it does not until the lease is dropped: the guest
-    /// acquires only slots that are free.
-    pub fn held_by_decoder(&self) -> bool {
-        self.pool.upgrade().is_some_and(|pool| {
-            let slot = &pool.table()[self.index];
-            slot.state().held_by_decoder()
-        })
-    }
-
-    /// No other picture comes into this memory.
-    pub fn withdraw(&self) {
-        if let Some(pool) = self.pool.upgrade() {
-            pool.withdraw(self.memory.id());
-        }
-    }
-
-    /// Maps the picture for reading.
-    pub fn map(&self) -> io::Result<memmap2::MmapRaw> {
-        memmap2::MmapOptions::new().map_raw_read_only(&self.fd())
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        if let Some(pool) = self.pool.upgrade() {
-            pool.give_back(self.index, self.generation);
-        }
     }
 }

@@ -1,7 +1,8 @@
 //! What can be said on the command line.
 
 use crate::bench::Contender;
-use clap::{Parser, Subcommand};
+use clap::builder::PossibleValue;
+use clap::{Parser, Subcommand, ValueEnum};
 use iotdec_bridge::Wish;
 use std::path::PathBuf;
 
@@ -70,37 +71,39 @@ pub struct DecoderArgs {
 }
 
 /// How much of the accelerator is used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Accel {
-    /// As the manifest says, or as much as works.
-    Auto,
-    /// Nothing: QEMU alone.
-    Off,
-    /// Native functions of the C library, or an error.
-    Native,
-    /// The second translator and native functions, or an error.
-    Turbo,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accel(Wish);
+
+impl ValueEnum for Accel {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[
+            Self(Wish::Auto),
+            Self(Wish::Off),
+            Self(Wish::Native),
+            Self(Wish::Turbo),
+        ]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let help = match self.0 {
+            Wish::Auto => "As the manifest or the environment says, or as much as works",
+            Wish::Off => "Nothing: QEMU alone",
+            Wish::Native => "Native functions of the C library, or an error",
+            Wish::Turbo => "The second translator and native functions, or an error",
+        };
+        Some(PossibleValue::new(self.0.name()).help(help))
+    }
 }
 
 impl Accel {
     /// The element's property `accel`.
     pub fn nick(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Off => "off",
-            Self::Native => "native",
-            Self::Turbo => "turbo",
-        }
+        self.0.name()
     }
 
-    /// The same for who starts workers.
+    /// The same for who starts workers: `auto` leaves it to the manifest.
     pub fn wish(self) -> Option<Wish> {
-        match self {
-            Self::Auto => None,
-            Self::Off => Some(Wish::Off),
-            Self::Native => Some(Wish::Native),
-            Self::Turbo => Some(Wish::Turbo),
-        }
+        Some(self.0).filter(|wish| *wish != Wish::Auto)
     }
 }
 
@@ -271,6 +274,7 @@ Examples:
 
 Environment:
   IOTDEC_SYSROOT       the aarch64 system that the library runs in
+  IOTDEC_ACCEL_MODE    how much of the accelerator to use, if --accel does not say
   IOTDEC_CALL_TIMEOUT  how many ms a call may take";
 
 /// Arguments of `iotdec call`.
@@ -295,6 +299,9 @@ pub struct CallArgs {
     /// The aarch64 system that the library runs in.
     #[arg(long, value_name = "DIR")]
     pub sysroot: Option<PathBuf>,
+    /// How much of the accelerator to use [default: as IOTDEC_ACCEL_MODE says, or as much as works].
+    #[arg(long, value_name = "MODE")]
+    pub accel: Option<Accel>,
     /// Print the result, all arrays that it may have changed and errno as JSON.
     #[arg(long)]
     pub json: bool,

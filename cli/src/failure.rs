@@ -1,5 +1,6 @@
 //! Why a command ends without having done its work.
 
+use iotdec_bridge::dynamic::CallError;
 use std::fmt::Display;
 use std::process::ExitCode;
 
@@ -26,6 +27,13 @@ impl Failure {
             // As a shell reports a program that SIGINT ended.
             Self::Interrupted => ExitCode::from(130),
         }
+    }
+}
+
+/// Its text says what to do, where something can be done.
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        Self::Error(error.to_string())
     }
 }
 

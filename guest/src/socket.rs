@@ -2,7 +2,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 /// One end of a `SOCK_SEQPACKET` pair.
@@ -47,6 +47,46 @@ impl Socket {
             return Err(io::Error::last_os_error());
         }
         Ok(())
+    }
+
+    /// Sends duplicates of a few descriptors in one message, of one byte.
+    #[cfg_attr(not(target_arch = "aarch64"), allow(dead_code))]
+    pub fn send_descriptors(&self, descriptors: &[RawFd]) -> io::Result<()> {
+        let size = size_of_val(descriptors) as libc::c_uint;
+        // SAFETY: computes a number.
+        let needed = unsafe { libc::CMSG_SPACE(size) } as usize;
+        let mut space = vec![0u64; needed.div_ceil(size_of::<u64>())];
+        let mut byte = [0u8];
+        let mut part = libc::iovec {
+            iov_base: byte.as_mut_ptr().cast(),
+            iov_len: byte.len(),
+        };
+        // SAFETY: as in `receive`. There is room for one control message with so many
+        // descriptors, which the header then describes, and all of it outlives the call.
+        let sent = unsafe {
+            let mut header: libc::msghdr = MaybeUninit::zeroed().assume_init();
+            header.msg_iov = &mut part;
+            header.msg_iovlen = 1;
+            header.msg_control = space.as_mut_ptr().cast();
+            header.msg_controllen = needed as _;
+            let control = libc::CMSG_FIRSTHDR(&header);
+            (*control).cmsg_level = libc::SOL_SOCKET;
+            (*control).cmsg_type = libc::SCM_RIGHTS;
+            (*control).cmsg_len = libc::CMSG_LEN(size) as _;
+            let data = libc::CMSG_DATA(control).cast::<RawFd>();
+            for (index, descriptor) in descriptors.iter().enumerate() {
+                data.add(index).write_unaligned(*descriptor);
+            }
+            libc::sendmsg(
+                self.fd.as_raw_fd(),
+                &header,
+                libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT,
+            )
+        };
+        match sent {
+            1 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
     }
 
     /// Receives one message if there is one.

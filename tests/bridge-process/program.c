@@ -1,5 +1,6 @@
 /* An ordinary program that uses the library: program WHAT. Prints what happens, whichever library it has. */
 #define _GNU_SOURCE
+#include "../scenarios.h"
 #include "shared.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -220,17 +221,9 @@ static void files(void)
 
 int main(int argc, char **argv)
 {
-    static const struct {
-        const char *name;
-        void (*run)(void);
-    } all[] = {
+    static const struct scenario all[] = {
         {"prints", prints}, {"leaves", leaves}, {"exits", exits_within}, {"finds", finds}, {"later", finds_later},
-        {"threads", threads}, {"children", children}, {"files", files},
+        {"threads", threads}, {"children", children}, {"files", files}, {NULL, NULL},
     };
-    for (unsigned i = 0; i < sizeof all / sizeof *all; i++)
-        if (argc == 2 && !strcmp(argv[1], all[i].name)) {
-            all[i].run();
-            return 0;
-        }
-    return 2;
+    return run_scenario(all, argc, argv);
 }

@@ -1,5 +1,6 @@
 /* A native program that uses the library: program WHAT. Says "ok" or what is wrong. */
 #define _GNU_SOURCE
+#include "../scenarios.h"
 #include "iotdec.h"
 #include "sample.h"
 #include <errno.h>
@@ -360,20 +361,14 @@ static void lingering(void)
 
 int main(int argc, char **argv)
 {
-    static const struct {
-        const char *name;
-        void (*run)(void);
-    } all[] = {
+    static const struct scenario all[] = {
         {"calls", calls}, {"errno", errno_crosses}, {"threads", threads}, {"many-threads", many_threads},
         {"callbacks", callbacks}, {"pointers", pointers}, {"data", data}, {"nesting", nesting}, {"jumping", jumping},
         {"library-threads", library_threads}, {"crashing", crashing}, {"hostile", hostile},
-        {"scribbling", scribbling}, {"child", in_child}, {"lingering", lingering},
+        {"scribbling", scribbling}, {"child", in_child}, {"lingering", lingering}, {NULL, NULL},
     };
-    for (unsigned i = 0; i < sizeof all / sizeof *all; i++)
-        if (argc == 2 && !strcmp(argv[1], all[i].name)) {
-            all[i].run();
-            puts("ok");
-            return 0;
-        }
-    return 2;
+    int status = run_scenario(all, argc, argv);
+    if (status == 0)
+        puts("ok");
+    return status;
 }

@@ -1,5 +1,6 @@
 //! aarch64 libraries that misbehave, compiled for the purpose.
 
+use crate::compile::{self, GUEST};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -72,18 +73,13 @@ pub fn fake_de265_with(
 /// Compiles an aarch64 shared library.
 ///
 /// # Panics
-/// If the cross compiler fails; it is part of what make setup installs.
+/// If it does not compile.
 pub fn library(directory: &Path, name: &str, source: &str, arguments: &[&str]) -> PathBuf {
     let code = directory.join(format!("{name}.c"));
     std::fs::write(&code, source).expect("a writable directory");
     let library = directory.join(name);
-    let status = Command::new("aarch64-linux-gnu-gcc")
-        .args(["-shared", "-fPIC", "-w", "-o"])
-        .arg(&library)
-        .arg(&code)
-        .args(arguments)
-        .status()
-        .expect("aarch64-linux-gnu-gcc is installed");
-    assert!(status.success(), "{name} does not compile");
+    let mut compiler = Command::new(GUEST);
+    compiler.args(["-shared", "-fPIC", "-w"]).arg(&code);
+    compile::make(compiler.args(arguments), &library);
     library
 }

@@ -1,6 +1,8 @@
 //! The build under test, and where its material lies.
 
 use std::env;
+use std::fmt::Display;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 
@@ -62,18 +64,27 @@ pub fn sample(name: &str) -> PathBuf {
     path
 }
 
+/// Says what cannot be tested here, and why: past the test harness, which shows nothing
+/// of what tests that pass have printed.
+pub fn skipped(what: &str, why: impl Display) {
+    let _ = writeln!(io::stderr(), "skipped: {what}: {why}");
+}
+
 /// The folder of test vectors, which are not part of the tree. Says so and
 /// returns `None` where it is absent.
+///
+/// # Panics
+/// If IOTDEC_VECTORS names a folder that has none.
 pub fn vectors(what: &str) -> Option<PathBuf> {
-    let path = env::var_os("IOTDEC_VECTORS")
-        .map_or_else(|| root().join("../shared/vectors"), PathBuf::from);
+    let named = env::var_os("IOTDEC_VECTORS").map(PathBuf::from);
+    let is_named = named.is_some();
+    let path = named.unwrap_or_else(|| root().join("../shared/vectors"));
     if path.join("MANIFEST.tsv").is_file() {
         return Some(path);
     }
-    println!(
-        "skipped: {what}: no test vectors in {} (IOTDEC_VECTORS names another folder)",
-        path.display()
-    );
+    let why = format!("no test vectors in {}", path.display());
+    assert!(!is_named, "{why}, which IOTDEC_VECTORS names");
+    skipped(what, why + " (IOTDEC_VECTORS names another folder)");
     None
 }
 
@@ -97,7 +108,7 @@ pub fn accelerator(what: &str) -> Option<PathBuf> {
             obstacle: obstacle @ (Obstacle::NotBuilt | Obstacle::NoPlugins(_)),
             ..
         }) => {
-            println!("skipped: {what}: {obstacle}");
+            skipped(what, obstacle);
             None
         }
         Err(error) => panic!("{error}"),

@@ -3,6 +3,7 @@
 //! processes and files from outside.
 
 pub mod clips;
+pub mod compile;
 pub mod copies;
 pub mod crafted;
 pub mod display;

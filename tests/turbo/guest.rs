@@ -1,5 +1,6 @@
 //! Functions of test libraries, called by a worker.
 
+use iotdec_tests::compile::{self, GUEST, GUEST_CPP};
 use iotdec_tests::environment;
 use std::collections::HashMap;
 use std::os::unix::process::ExitStatusExt;
@@ -175,8 +176,9 @@ fn compiled(source: &str) -> PathBuf {
     if done.iter().any(|name| name == source) {
         return library;
     }
-    let compiler = if source.ends_with(".c") { "gcc" } else { "g++" };
-    let status = Command::new(format!("aarch64-linux-gnu-{compiler}"))
+    let is_c = source.ends_with(".c");
+    let mut compiler = Command::new(if is_c { GUEST } else { GUEST_CPP });
+    compiler
         .args([
             "-O2", "-fPIC", "-shared", "-pthread", "-Wall", "-Wextra", "-Werror",
         ])
@@ -186,12 +188,8 @@ fn compiled(source: &str) -> PathBuf {
             "-Wno-unused-parameter",
         ])
         .arg(environment::root().join("tests/guest").join(source))
-        .arg("-o")
-        .arg(&library)
-        .args(["-Wl,--no-as-needed", "-lm"])
-        .status()
-        .expect("a compiler for aarch64: make setup");
-    assert!(status.success(), "{source} does not compile");
+        .args(["-Wl,--no-as-needed", "-lm"]);
+    compile::make(&mut compiler, &library);
     done.push(source.to_owned());
     library
 }

@@ -260,6 +260,32 @@ static int tell(void *context, const char *format, int level, ...)
 }
 teller k_teller(void) { return tell; }
 teller k_tellers(teller tell) { return tell; }
+static int tell_list(const char *format, va_list list, void *context) { return vsnprintf(context, 40, format, list); }
+static int list(list_teller tell, void *context, const char *format, ...)
+{
+    va_list list;
+    va_start(list, format);
+    int told = tell(format, list, context);
+    va_end(list);
+    return told;
+}
+int k_tell_list(list_teller tell, void *context, int number, const char *text)
+{
+    return list(tell, context, "%d %s %.2f|%d%d%d%d%d %g", number, text, number / 4.0, 1, 2, 3, 4, 5, 1.5);
+}
+list_teller k_list_teller(void) { return tell_list; }
+int k_log(const struct log *log, const char *text) { return list(log->tell, log->context, "log: %s", text); }
+int k_grid(int grid[2][3])
+{
+    int sum = 0;
+    for (int column = 0; column < 3; column++) {
+        int above = grid[0][column];
+        sum += above + 10 * grid[1][column];
+        grid[0][column] = grid[1][column];
+        grid[1][column] = above;
+    }
+    return sum;
+}
 int k_control(int what, struct box *box, ...)
 {
     static int sum, count;

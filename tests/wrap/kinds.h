@@ -105,6 +105,19 @@ int k_tell(teller tell, void *context, int number, const char *text);
 teller k_teller(void);
 teller k_tellers(teller tell);
 
+/* The same with a va_list, as functions that write logs have it, alone and in a struct. */
+typedef int (*list_teller)(const char *format, va_list list, void *context);
+struct log {
+    list_teller tell;
+    void *context;
+};
+int k_tell_list(list_teller tell, void *context, int number, const char *text);
+list_teller k_list_teller(void);
+int k_log(const struct log *log, const char *text);
+
+/* An array of arrays: the sum of its rows, which are turned round. */
+int k_grid(int grid[2][3]);
+
 /* What follows depends on a parameter. */
 enum { K_SET_NAME = 1, K_SET_RATIO, K_SET_HOOK, K_SET_PAIR, K_FILL };
 #define K_GET_SUM 10

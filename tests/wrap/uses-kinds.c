@@ -256,6 +256,37 @@ static void tellers(void)
     k_free(shared);
 }
 
+static int tell_list(const char *format, va_list list, void *context) { return vsnprintf(context, 200, format, list); }
+
+static int list(list_teller tell, void *context, const char *format, ...)
+{
+    va_list list;
+    va_start(list, format);
+    int told = tell(format, list, context);
+    va_end(list);
+    return told;
+}
+
+static void list_tellers(void)
+{
+    char text[200];
+    IS(k_tell_list(tell_list, text, -30, "text") == 24);
+    IS(!strcmp(text, "-30 text -7.50|12345 1.5"));
+    char *shared = (char *)k_made("a long text, into which another is written");
+    IS(list(k_list_teller(), shared, "%s: %d, %g", "%d", 42, 0.5) == 11);
+    IS(!strcmp(shared, "%d: 42, 0.5"));
+    IS(k_tell_list(k_list_teller(), shared, 1, "") == 17);
+    IS(k_log(&(struct log){tell_list, text}, "%s") == 7 && !strcmp(text, "log: %s"));
+    k_free(shared);
+}
+
+static void grids(void)
+{
+    int grid[2][3] = {{1, 2, 3}, {4, 5, 6}};
+    IS(k_grid(grid) == 156);
+    IS(grid[0][0] == 4 && grid[0][2] == 6 && grid[1][0] == 1 && grid[1][2] == 3);
+}
+
 static int hooked(void *user, struct pair pair)
 {
     ++*(int *)user;
@@ -347,6 +378,8 @@ int main(int argc, char **argv)
     formats();
     letters();
     tellers();
+    list_tellers();
+    grids();
     controls();
     mapped();
     files();

@@ -2,6 +2,7 @@
 #include "variables.h"
 #include <dlfcn.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,6 +84,26 @@ static void by_name(void)
     var_set_level(41);
     CHECK(*level == 41);
     CHECK(!dlsym(RTLD_DEFAULT, "var_precise") || getenv("NATIVE"));
+    CHECK(!dlsym(RTLD_DEFAULT, "var_own") || getenv("NATIVE"));
+}
+
+static void *adds(void *number)
+{
+    for (int sum = 1, i = 0; i < 100; i++)
+        CHECK(var_add_to_own(*(int *)number) == (sum += *(int *)number));
+    return NULL;
+}
+
+/* By functions of the library, what each thread has is its own. */
+static void own_of_threads(void)
+{
+    int numbers[] = {1, 10, 100};
+    pthread_t threads[2];
+    for (int i = 0; i < 2; i++)
+        CHECK(pthread_create(&threads[i], NULL, adds, &numbers[i]) == 0);
+    adds(&numbers[2]);
+    for (int i = 0; i < 2; i++)
+        CHECK(pthread_join(threads[i], NULL) == 0);
 }
 
 /* A new worker has what the library begins with, and what the program has set since. */
@@ -102,6 +123,7 @@ int main(int argc, char **argv)
     both_ways();
     in_callbacks();
     by_name();
+    own_of_threads();
     if (argc > 1 && strcmp(argv[1], "anew") == 0)
         anew();
     return 0;

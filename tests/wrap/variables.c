@@ -22,6 +22,8 @@ unsigned char *var_buffer;
 long double var_precise = 1;
 __thread int var_own = 1;
 
+int var_add_to_own(int number) { return var_own += number; }
+
 int var_get_level(void) { return var_level; }
 
 void var_set_level(int level)

@@ -37,6 +37,8 @@ extern unsigned char *var_buffer;
 /* These cannot cross. */
 extern long double var_precise;
 extern __thread int var_own;
+/* What it is for this thread, after adding to it. */
+int var_add_to_own(int number);
 
 int var_get_level(void);
 void var_set_level(int level);

@@ -1,6 +1,7 @@
 //! What libraries do that are broken or hostile, and that the program goes on.
 
 use super::{compile, make, place, run, sources};
+use iotdec_tests::compile::{GUEST, HOST};
 use iotdec_tests::environment::{is_full, variable_or_advice};
 use iotdec_wrap::wrap::Request;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ fn made() -> &'static (PathBuf, PathBuf) {
         let guest = place.join("aarch64-libhostile.so.1");
         let options = ["-shared", "-fPIC", "-Wl,-soname,libhostile.so.1"];
         let source = sources().join("hostile.c");
-        compile("aarch64-linux-gnu-gcc", &options, &source, &guest, &[]);
+        compile(GUEST, &options, &source, &guest, &[]);
         let report = make(Request {
             headers: vec![sources().join("hostile.h")],
             library: guest,
@@ -32,7 +33,7 @@ fn made() -> &'static (PathBuf, PathBuf) {
         let source = sources().join("uses-hostile.c");
         let libraries: [&Path; 2] = [&report.native, &runtime.join("libiotdec.so")];
         compile(
-            "gcc",
+            HOST,
             &["-g", &include, &path],
             &source,
             &program,

@@ -1,5 +1,6 @@
 /* A program that has to go on, whatever its library does: program WHAT. Says "ok", or what is wrong. */
 #define _GNU_SOURCE
+#include "../scenarios.h"
 #include "hostile.h"
 #include "iotdec.h"
 #include <limits.h>
@@ -363,18 +364,12 @@ static void later(void)
 
 int main(int argc, char **argv)
 {
-    static const struct {
-        const char *name;
-        void (*run)(void);
-    } all[] = {
+    static const struct scenario all[] = {
         {"pointers", pointers}, {"arguments", arguments}, {"signals", signals}, {"memory", memory}, {"jumps", jumps}, {"ends", ends},
-        {"scribbling", scribbling}, {"floods", floods}, {"later", later},
+        {"scribbling", scribbling}, {"floods", floods}, {"later", later}, {NULL, NULL},
     };
-    for (unsigned i = 0; i < sizeof all / sizeof *all; i++)
-        if (argc == 2 && !strcmp(argv[1], all[i].name)) {
-            all[i].run();
-            puts("ok");
-            return 0;
-        }
-    return 2;
+    int status = run_scenario(all, argc, argv);
+    if (status == 0)
+        puts("ok");
+    return status;
 }

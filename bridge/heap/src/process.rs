@@ -4,18 +4,27 @@
 //! guest, which is told only in `main` what it shares) in private memory. The guest's second heap takes over as soon as
 //! it is there; what the first gave out is still freed to it.
 
+mod interface;
+
 use crate::fork;
 use crate::slot::{Area, Slot};
 use crate::{Backing, Fault, File, Heap, Segment, os};
 use core::ffi::{CStr, c_int, c_void};
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicI32, AtomicPtr, Ordering::*};
+pub use interface::{Foreign, Interface, PRELOADED, VERSION, preloaded};
+use iotdec_wire::exchange::{EXCHANGE_SIZE, MAX_MESSAGE};
 
 /// What malloc promises of every address.
 const ALIGN: usize = 16;
 
-/// The least that an exchange has for its heap.
-const LEAST: usize = 1 << 20;
+/// What the heap leaves at the exchange's beginning: what lanes have.
+const BEFORE: usize = iotdec_wire::exchange::HEAP;
+/// And at its end, so that a message has room wherever one may begin.
+const BEHIND: usize = MAX_MESSAGE;
+
+/// The least that an exchange can be made of, in bytes.
+pub const LEAST_EXCHANGE: usize = BEFORE + (1 << 20) + BEHIND;
 
 /// The size of a private first heap; less if the system refuses.
 const PRIVATE: usize = 1 << 30;
@@ -23,76 +32,12 @@ const PRIVATE: usize = 1 << 30;
 /// Where the first heap is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// In a new shared segment; in private memory if the system gives none.
-    Exchange {
-        /// Bytes of the segment; if the system refuses (`ulimit -v`), half of it, a quarter, and so on.
-        size: usize,
-        /// A variable of the environment that says how many MiB it shall be instead. What is no number, or too small,
-        /// counts as not set.
-        variable: &'static CStr,
-        /// Bytes at its beginning that the heap does not use.
-        before: usize,
-        /// Bytes at its end that the heap does not use.
-        behind: usize,
-    },
+    /// In the exchange, a new shared segment: of as many MiB as `IOTDEC_EXCHANGE_SIZE` says, unless that is no number or
+    /// too small. If the system refuses (`ulimit -v`), half of it, a quarter, and so on; if it gives none, in private
+    /// memory.
+    Exchange,
     /// In private memory.
     Private,
-}
-
-/// Who frees what is not of this process's own heaps. All functions may be called from any thread.
-#[repr(C)]
-pub struct Foreign {
-    /// Frees an allocation; false if the pointer is nothing of it.
-    pub free: unsafe extern "C" fn(*mut c_void) -> bool,
-    /// Says how many bytes an allocation has; 0 if the pointer is nothing of it.
-    pub usable_size: unsafe extern "C" fn(*mut c_void) -> usize,
-    /// Looks for memory of these heaps that others have freed and that has not come back yet; there is none left.
-    pub reclaim: extern "C" fn(),
-}
-
-/// The functions of a process's heap, as one library hands them to another.
-#[repr(C)]
-pub struct Interface {
-    /// [`VERSION`]
-    pub version: u32,
-    /// As in C.
-    pub malloc: extern "C" fn(usize) -> *mut c_void,
-    /// As in C.
-    pub calloc: extern "C" fn(usize, usize) -> *mut c_void,
-    /// As in C.
-    pub realloc: unsafe extern "C" fn(*mut c_void, usize) -> *mut c_void,
-    /// As in C.
-    pub free: unsafe extern "C" fn(*mut c_void),
-    /// As in C.
-    pub memalign: extern "C" fn(usize, usize) -> *mut c_void,
-    /// As in C.
-    pub usable_size: unsafe extern "C" fn(*mut c_void) -> usize,
-    /// The exchange: its memfd or -1 (closed by the program, or there is none), its address and size.
-    pub exchange: unsafe extern "C" fn(start: *mut *mut c_void, size: *mut usize) -> c_int,
-    /// Frees for somebody who is not trusted: false instead of an end if there is nothing to free.
-    pub try_free: extern "C" fn(*mut c_void) -> bool,
-    /// Sets who frees what is not of this heap.
-    pub set_foreign: extern "C" fn(&'static Foreign),
-}
-
-/// Changes with [`Interface`].
-pub const VERSION: u32 = 2;
-
-/// The name of the function that hands out a preloaded library's interface.
-pub const PRELOADED: &CStr = c"iotdec_preloaded_heap";
-
-/// The interface of the library that is this program's malloc, if it was started with one (LD_PRELOAD).
-pub fn preloaded() -> Option<&'static Interface> {
-    // SAFETY: looks a name up.
-    let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, PRELOADED.as_ptr()) };
-    if found.is_null() {
-        return None;
-    }
-    // SAFETY: the name is ours, and this is the type it has in all versions.
-    let get = unsafe {
-        core::mem::transmute::<*mut c_void, extern "C" fn() -> &'static Interface>(found)
-    };
-    Some(get()).filter(|interface| interface.version == VERSION)
 }
 
 /// The kernel's, in bytes.
@@ -347,17 +292,10 @@ impl Process {
     fn make(&'static self) {
         let errno = os::errno();
         let made = self.first.fill(|| match self.start {
-            Start::Exchange {
-                size,
-                variable,
-                before,
-                behind,
-            } => exchange(
-                mebibytes(variable)
-                    .filter(|size| *size > before + behind + LEAST)
-                    .unwrap_or(size),
-                before,
-                behind,
+            Start::Exchange => exchange(
+                mebibytes(c"IOTDEC_EXCHANGE_SIZE")
+                    .filter(|size| *size >= LEAST_EXCHANGE)
+                    .unwrap_or(EXCHANGE_SIZE),
             )
             // The program runs all the same; what calls libraries says what is missing.
             .or_else(private),
@@ -418,15 +356,15 @@ fn mebibytes(variable: &CStr) -> Option<usize> {
     number.checked_mul(1 << 20)
 }
 
-fn exchange(size: usize, before: usize, behind: usize) -> Option<Area> {
+fn exchange(size: usize) -> Option<Area> {
     let sizes = (0..8)
         .map(|halvings| size >> halvings)
-        .take_while(|size| *size > before + behind);
+        .take_while(|size| *size > BEFORE + BEHIND);
     let segment = sizes
         .map(|size| Segment::create(c"iotdec-exchange", size))
         .find_map(Result::ok)?;
-    // SAFETY: `before` is less than the length.
-    let start = unsafe { segment.start().add(before) };
+    // SAFETY: `BEFORE` is less than the length.
+    let start = unsafe { segment.start().add(BEFORE) };
     // Elsewhere, the kernel may be an emulator.
     let backing = if cfg!(target_arch = "x86_64") {
         Backing::Shared
@@ -434,7 +372,7 @@ fn exchange(size: usize, before: usize, behind: usize) -> Option<Area> {
         Backing::File(File::new(segment.fd()?, segment.start()).ok()?)
     };
     // SAFETY: the segment is new, and kept beside the heap; whoever uses its ends leaves the heap alone.
-    let heap = unsafe { Heap::new(start, segment.len() - before - behind, backing) }.ok()?;
+    let heap = unsafe { Heap::new(start, segment.len() - BEFORE - BEHIND, backing) }.ok()?;
     Some(Area {
         heap,
         segment: Some(segment),

@@ -10,17 +10,8 @@
 mod program;
 
 use iotdec_heap::process::{Interface, Process, Start};
-use iotdec_wire::exchange::{EXCHANGE_SIZE, HEAP, MAX_MESSAGE};
 
-static PROCESS: Process = Process::new(
-    Start::Exchange {
-        size: EXCHANGE_SIZE,
-        variable: c"IOTDEC_EXCHANGE_SIZE",
-        before: HEAP,
-        behind: MAX_MESSAGE,
-    },
-    "libiotdec-malloc.so",
-);
+static PROCESS: Process = Process::new(Start::Exchange, "libiotdec-malloc.so");
 
 iotdec_heap::malloc_family!(PROCESS);
 

@@ -28,7 +28,8 @@ enum iotdec_error_kind {
     IOTDEC_STALE = 7,       /* a handle, pointer or function of a worker that is no more */
     IOTDEC_TOO_DEEP = 8,    /* more calls within callbacks within calls than are served */
     IOTDEC_NO_MEMORY = 9,   /* no shared memory, lane or place for a function pointer is left */
-    IOTDEC_FORKED = 10      /* called in the child of a fork; it must exec first */
+    IOTDEC_FORKED = 10,     /* called in the child of a fork; it must exec first */
+    IOTDEC_BAD_DESCRIPTOR = 11 /* a file descriptor that cannot cross: none that is open, or too many are */
 };
 
 /* The last failure of a thread's calls. Texts are terminated, cut if need be, and empty if unknown. */

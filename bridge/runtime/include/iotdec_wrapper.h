@@ -209,6 +209,18 @@ uint64_t iotdec_shared(struct iotdec_call *call, const void *pointer, const char
 /* A file descriptor of the program as the library is to see it: the number of a duplicate, which is the library's to
  * close. What is no open descriptor stays a negative number. */
 int iotdec_give_descriptor(struct iotdec_call *call, int descriptor);
+/*
+ * File descriptors that the library returned, as the program is to see them: after run, whatever that said, and after
+ * all else that may fail. Numbers of the program's own take the place of the library's, close-on-exec, of all or, if the
+ * call fails, of none. Negative numbers stay what they are. One that is not lent is closed in the library in any case.
+ * One that is lent stays open there, and the program must not close its own, which is the same each time.
+ */
+#define IOTDEC_MAX_DESCRIPTORS 16
+struct iotdec_descriptor {
+    int32_t number;
+    uint32_t is_lent;
+};
+void iotdec_take_descriptors(struct iotdec_call *call, struct iotdec_descriptor *descriptors, size_t count);
 
 /*
  * In a serve function, for one whose parameters or result need the functions above: binds `call` to the call during

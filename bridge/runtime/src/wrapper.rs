@@ -3,7 +3,7 @@
 //! Generated code keeps its promises: a call is begun, used and ended on one thread, in the
 //! frame of one function.
 
-use iotdec_bridge::calls::{Call, Wrapper, call, variables};
+use iotdec_bridge::calls::{Call, Descriptor, Wrapper, call, variables};
 use std::ffi::{CStr, c_char, c_int, c_void};
 
 /// # Safety
@@ -193,6 +193,18 @@ unsafe extern "C" fn iotdec_shared(
 unsafe extern "C" fn iotdec_give_descriptor(call: *mut Call, descriptor: c_int) -> c_int {
     // SAFETY: the caller's promise.
     unsafe { (*call).give_descriptor(descriptor) }
+}
+
+/// # Safety
+/// `call` was begun and not yet ended; `descriptors` are `count`, the program's alone.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn iotdec_take_descriptors(
+    call: *mut Call,
+    descriptors: *mut Descriptor,
+    count: usize,
+) {
+    // SAFETY: the caller's promise.
+    unsafe { (*call).take_descriptors(std::slice::from_raw_parts_mut(descriptors, count)) }
 }
 
 /// # Safety

@@ -1,7 +1,8 @@
 //! How much of the accelerator a worker for calls gets.
 
 use super::exchange::HostExchange;
-use crate::accel::{self, Accelerator, Circumstances, Obstacle, Wish};
+use super::wrapper::Wished;
+use crate::accel::{self, Accelerator, Circumstances, Obstacle};
 use crate::launch::{LaunchError, choose_accelerator, find_qemu};
 use crate::library::Needs;
 use crate::session::StartProblem;
@@ -16,17 +17,21 @@ const MAX_REASON: usize = 1024;
 /// The accelerator for a library's worker, or why there is none.
 pub(super) type Choice = Result<Accelerator, Obstacle>;
 
-/// Chooses as for decoders: `wish` is the wrapper's, `set_cpu` the model that somebody has set.
+/// Chooses as for decoders: `wished` is the wrapper's, `set_cpu` the model that somebody has set.
 pub(super) fn choose(
-    wish: Option<Wish>,
+    wished: Wished,
     library: &Path,
     needs: Needs,
     set_cpu: Option<&str>,
 ) -> Result<Choice, LaunchError> {
     let of_environment = accel::wish_of_environment().map_err(LaunchError::ModeVariable)?;
+    let wish = match wished.counts_first {
+        true => wished.wish.or(of_environment),
+        false => of_environment.or(wished.wish),
+    };
     let qemu = find_qemu(None)?;
     let circumstances = Circumstances {
-        wish: of_environment.or(wish).unwrap_or_default(),
+        wish: wish.unwrap_or_default(),
         qemu: &qemu,
         takes_plugins: takes_plugins(&qemu),
         cpu: set_cpu,

@@ -1,6 +1,7 @@
 //! What the library's process asks for: native threads for threads that the library made and
 //! that call back, and what only the program's heap can do.
 
+use super::exchange::SharedLane;
 use super::heap::{free_for_guest, usable_size_for_guest};
 use super::lane::HostLane;
 use super::process::without_signals;
@@ -12,13 +13,13 @@ use std::thread::Builder;
 use std::time::Duration;
 
 /// Starts the thread that serves the reverse lane.
-pub(crate) fn start(worker: &Arc<Worker>, reverse: usize) -> io::Result<()> {
+pub(crate) fn start(worker: &Arc<Worker>, reverse: Arc<SharedLane>) -> io::Result<()> {
     let weak = Arc::downgrade(worker);
     let over = worker.over_flag();
     let exchange = worker.exchange;
     without_signals(|| {
         Builder::new().name("iotdec-adopt".into()).spawn(move || {
-            let lane = exchange.exchange.lane(reverse);
+            let lane = exchange.exchange.lane(reverse.number);
             let mut end = End::default();
             let nap = || Some(Duration::from_secs(60));
             let over = || over.is_set();

@@ -3,6 +3,7 @@
 use super::errno;
 use super::error::{self, Kind, Record};
 use super::lane::{self, HostLane, lane_for};
+use super::worker::Worker;
 use super::wrapper::{State, Wrapper};
 use iotdec_wire::lane::{Kind as MailKind, Mail, Request};
 use std::ffi::c_void;
@@ -27,7 +28,8 @@ pub struct Call {
     errno: i32,
     /// Bytes of the message.
     size: u64,
-    spare: u64,
+    /// Whether it was posted to the library.
+    has_run: u64,
 }
 
 const _: () = assert!(size_of::<Call>() == 64);
@@ -79,7 +81,7 @@ impl Call {
                 failed: 0,
                 errno,
                 size: size as u64,
-                spare: 0,
+                has_run: 0,
             });
             std::ptr::write_bytes(message as *mut u8, 0, size);
         }
@@ -111,7 +113,7 @@ impl Call {
             failed: u64::from(lane.is_null()),
             errno: 0,
             size: 0,
-            spare: 0,
+            has_run: 0,
         }
     }
 
@@ -233,6 +235,7 @@ impl Call {
                 ..mail
             };
             let size = (*call).size as usize;
+            (*call).has_run = 1;
             let Some(failure) = lane::run((*call).lane, (*call).frame, mail, size) else {
                 if let Some(variables) = variables {
                     variables.pull(&mut *call);
@@ -245,6 +248,13 @@ impl Call {
             fail_now(&record);
             false
         }
+    }
+
+    /// The worker of a call that the library has returned from, even if it failed.
+    pub(crate) fn returned(&self) -> Option<&Worker> {
+        // SAFETY: as in `lane`.
+        let lane = unsafe { self.lane.as_ref() }?;
+        (self.has_run != 0 && !lane.worker.is_over()).then_some(&*lane.worker)
     }
 
     /// `iotdec_call_end`

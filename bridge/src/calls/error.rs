@@ -3,7 +3,9 @@
 use iotdec_wire::exchange::Fault;
 use std::cell::RefCell;
 use std::ffi::c_void;
-use std::sync::Mutex;
+use std::io::Write;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Mutex, Once};
 
 /// `enum iotdec_error_kind`
 #[repr(i32)]
@@ -29,6 +31,8 @@ pub enum Kind {
     NoMemory = 9,
     /// Called in the child of a fork.
     Forked = 10,
+    /// A file descriptor that cannot cross.
+    BadDescriptor = 11,
 }
 
 /// `struct iotdec_error`
@@ -140,6 +144,46 @@ pub fn clear() {
 /// Makes it the calling thread's last one.
 pub(crate) fn record(record: &Record) {
     LAST.set(*record);
+    if TELLING.load(Ordering::Relaxed) != NOTHING {
+        tell(record);
+    }
+}
+
+const NOTHING: u8 = 0;
+const FIRST: u8 = 1;
+const ALL: u8 = 2;
+
+/// Which errors go to `stderr`.
+static TELLING: AtomicU8 = AtomicU8::new(NOTHING);
+
+/// From now on `stderr` has the process's first error, or, as `IOTDEC_ERRORS` says, `all` or
+/// `none`: whoever runs a program that knows nothing of wrappers could not learn of it otherwise.
+pub fn tell_on_stderr() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let telling = match std::env::var("IOTDEC_ERRORS").as_deref() {
+            Ok("all") => ALL,
+            Ok("none") => NOTHING,
+            _ => FIRST,
+        };
+        TELLING.store(telling, Ordering::Relaxed);
+    });
+}
+
+#[cold]
+fn tell(record: &Record) {
+    let (handler, _) = *HANDLER.lock().expect("nothing panics with it");
+    if handler.is_some() {
+        return;
+    }
+    let once = TELLING.compare_exchange(FIRST, NOTHING, Ordering::Relaxed, Ordering::Relaxed);
+    let further = match once {
+        Ok(_) => " (IOTDEC_ERRORS=all tells of later failures too, IOTDEC_ERRORS=none of no one)",
+        Err(ALL) => "",
+        Err(_) => return,
+    };
+    // Nobody is to be told otherwise if there is no stderr.
+    let _ = writeln!(std::io::stderr(), "iotdec: {}{further}", record.text());
 }
 
 /// `iotdec_crash_handler`

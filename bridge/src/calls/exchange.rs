@@ -1,8 +1,9 @@
 //! The program's exchange, and memory of workers: made once, never unmapped.
 
 use crate::shm::sealed_memfd;
+use iotdec_heap::process::LEAST_EXCHANGE;
 use iotdec_wire::exchange::{
-    EXCHANGE_SIZE, Exchange, GUEST_HEAP, GUEST_MEMORY_SIZE, HEAP, LANES, MAX_MESSAGE, Range,
+    EXCHANGE_SIZE, Exchange, GUEST_HEAP, GUEST_MEMORY_SIZE, LANES, MAX_MESSAGE, Range,
 };
 use nix::libc;
 use std::ffi::CStr;
@@ -10,7 +11,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr::NonNull;
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// The exchange and its file.
 #[derive(Debug)]
@@ -33,9 +34,8 @@ impl HostExchange {
     }
 
     fn new() -> Result<Self, String> {
-        let least = HEAP + MAX_MESSAGE + (1 << 20);
         // Whoever makes the exchange does not complain.
-        size_from("IOTDEC_EXCHANGE_SIZE", EXCHANGE_SIZE, least)?;
+        size_from("IOTDEC_EXCHANGE_SIZE", EXCHANGE_SIZE, LEAST_EXCHANGE)?;
         let (range, file) = super::heap::exchange()?;
         let base = NonNull::new(range.start as *mut u8).expect("mapped");
         // SAFETY: so many bytes are mapped, and stay so; what is before the heap is zero.
@@ -68,6 +68,27 @@ impl HostExchange {
         for number in 0..LANES {
             self.exchange.lane(number).host_bell.0.ring();
         }
+    }
+}
+
+/// A lane of more than one owner: given back when the last one has let go of it. Before, a
+/// thread that is still leaving it would disturb those that have it next.
+#[derive(Debug)]
+pub(crate) struct SharedLane {
+    exchange: &'static HostExchange,
+    pub(crate) number: usize,
+}
+
+impl SharedLane {
+    pub(crate) fn take(exchange: &'static HostExchange) -> Option<Arc<Self>> {
+        let number = exchange.take_lane()?;
+        Some(Arc::new(Self { exchange, number }))
+    }
+}
+
+impl Drop for SharedLane {
+    fn drop(&mut self) {
+        self.exchange.give_lane(self.number);
     }
 }
 

@@ -39,6 +39,18 @@ impl Functions {
         self.given.contains_key(&key)
     }
 
+    /// Where the guest has a function of the program's, which may have it from the guest.
+    fn in_guest(&self, key: Key) -> Option<u64> {
+        let exchanged = self.guests.get(&key.0).or_else(|| self.given.get(&key));
+        exchanged.copied().or_else(|| self.met_elsewhere(key.0))
+    }
+
+    /// Where the program has a function of the guest's, which may have it from the program.
+    fn in_program(&self, key: Key) -> Option<u64> {
+        let exchanged = self.natives.get(&key.0).or_else(|| self.taken.get(&key));
+        exchanged.copied()
+    }
+
     /// The address itself, if it is where both sides have a native function of another one.
     fn met_elsewhere(&self, address: u64) -> Option<u64> {
         let native = self.natives.get(&address)?;
@@ -117,7 +129,25 @@ fn was_taken(address: u64) -> bool {
         .is_some_and(|stubs| stubs.all.contains(&address))
 }
 
+/// A function with this signature of a wrapper's.
+fn key(state: &State, function: u64, signature: u32) -> Key {
+    (function, state.part.load(Ordering::Acquire), signature)
+}
+
 impl HostLane {
+    /// What `find` finds of what was exchanged before; an error if it is new, and there is room
+    /// for no more.
+    fn exchanged(
+        &self,
+        find: impl FnOnce(&Functions) -> Option<u64>,
+    ) -> Result<Option<u64>, Box<Record>> {
+        let known = self.worker.known_functions();
+        match find(&known) {
+            None if known.is_full() => Err(no_memory(Full::Pages)),
+            found => Ok(found),
+        }
+    }
+
     /// A native function as the guest is to see it.
     pub(crate) fn give_function(
         &self,
@@ -128,26 +158,14 @@ impl HostLane {
         if is_no_address(function) || !is_possible(function) {
             return Ok(function);
         }
-        let part = state.part.load(Ordering::Acquire);
-        let key = (function, part, signature);
-        {
-            let known = self.worker.known_functions();
-            let back = known
-                .guests
-                .get(&function)
-                .or_else(|| known.given.get(&key))
-                .copied()
-                .or_else(|| known.met_elsewhere(function));
-            if let Some(guest) = back {
-                return Ok(guest);
-            }
-            if known.is_full() {
-                return Err(no_memory(Full::Pages));
-            }
+        let key = key(state, function, signature);
+        if let Some(guest) = self.exchanged(|known| known.in_guest(key))? {
+            return Ok(guest);
         }
         if was_taken(function) {
             return Err(stale(function));
         }
+        let (_, part, _) = key;
         let guest = self
             .worker
             .ask_number(Request::Stub, part, function, u64::from(signature))?;
@@ -167,20 +185,9 @@ impl HostLane {
         if is_no_address(function) {
             return Ok(function);
         }
-        let part = state.part.load(Ordering::Acquire);
-        let key = (function, part, signature);
-        {
-            let known = self.worker.known_functions();
-            let home = known
-                .natives
-                .get(&function)
-                .or_else(|| known.taken.get(&key));
-            if let Some(native) = home {
-                return Ok(*native);
-            }
-            if known.is_full() {
-                return Err(no_memory(Full::Pages));
-            }
+        let key = key(state, function, signature);
+        if let Some(native) = self.exchanged(|known| known.in_program(key))? {
+            return Ok(native);
         }
         if !is_possible(function) {
             let text = "the library returned a pointer to a function where none can be";
@@ -204,7 +211,7 @@ impl HostLane {
     /// The library may have written it. So functions of the program's are given this way
     /// only if all of its heap is shared, and the library trusted with what is there.
     pub(crate) fn meet_function(&self, state: &State, function: u64, signature: u32) -> u64 {
-        let key = (function, state.part.load(Ordering::Acquire), signature);
+        let key = key(state, function, signature);
         if is_no_address(function) || self.worker.known_functions().is_met(key) {
             return function;
         }
@@ -229,7 +236,7 @@ impl HostLane {
         function: u64,
         signature: u32,
     ) -> Result<(), Box<Record>> {
-        let key = (function, state.part.load(Ordering::Acquire), signature);
+        let key = key(state, function, signature);
         let known = self.worker.known_functions();
         if known.taken.contains_key(&key) || known.named.contains(&function) {
             return Ok(());

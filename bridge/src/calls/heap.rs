@@ -5,7 +5,7 @@ use super::exchange::{HostExchange, is_guest_memory};
 use super::process::{with_workers, workers};
 use super::worker::{Worker, is_forked};
 use iotdec_heap::process::{Foreign, Interface, Process, Start, preloaded};
-use iotdec_wire::exchange::{EXCHANGE_SIZE, HEAP, Image, MAX_MESSAGE, Range};
+use iotdec_wire::exchange::{Image, Range};
 use iotdec_wire::freed::{Giver, Taker};
 use iotdec_wire::lane::Request;
 use nix::libc;
@@ -15,15 +15,7 @@ use std::ptr::null_mut;
 use std::sync::{Arc, Mutex, OnceLock};
 
 /// Where nothing is preloaded.
-static PROCESS: Process = Process::new(
-    Start::Exchange {
-        size: EXCHANGE_SIZE,
-        variable: c"IOTDEC_EXCHANGE_SIZE",
-        before: HEAP,
-        behind: MAX_MESSAGE,
-    },
-    "libiotdec.so",
-);
+static PROCESS: Process = Process::new(Start::Exchange, "libiotdec.so");
 static OWN: Interface = iotdec_heap::interface!(PROCESS);
 
 /// What the program frees and this side did not allocate.

@@ -32,8 +32,8 @@ pub(crate) fn map(worker: &Worker, images: &[Image]) {
             Some((_, owner)) if *owner != setting => {
                 image.is_writable == 0 && has_same(source, range)
             }
-            // Of an earlier worker: constants are the same, and functions of the program's
-            // lead there.
+            // Of an earlier worker, which loaded its libraries in the same order: constants are the
+            // same, and functions of the program's lead there.
             Some(_) => image.is_writable == 0 || duplicate(source, range, image),
             None => {
                 let is_new = reserve(range) && duplicate(source, range, image);

@@ -36,6 +36,7 @@ pub mod wrapper;
 pub use call::Call;
 pub(crate) use call::{can_be_written, function, generation};
 pub use error::{Kind as ErrorKind, Record};
+pub use iotdec_wire::lane::Descriptor;
 pub(crate) use lane::lane_for;
 pub use lane::set_call_timeout;
 pub(crate) use output::write_out;

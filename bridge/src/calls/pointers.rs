@@ -4,7 +4,10 @@ use super::call::Call;
 use super::errno;
 use super::error::{Kind, Record};
 use super::exchange::{HostExchange, is_of_ended};
+use super::lane::HostLane;
 use super::process::workers;
+use super::wrapper::State;
+use iotdec_wire::lane::Descriptor;
 use std::borrow::Cow;
 use std::ptr::{copy_nonoverlapping, null_mut, write_bytes};
 
@@ -21,10 +24,10 @@ impl Call {
         worker.is_some_and(|worker| worker.shares(address as u64, size as u64))
     }
 
-    /// Whether memory crosses as it is. If it begins in shared memory and goes on beyond, the
-    /// size is not the memory's, and the library may think of it what it likes.
+    /// Whether memory crosses as it is: where it begins decides. If it goes on beyond what is
+    /// shared, the size is not the memory's, and the library may think of it what it likes.
     pub fn is_there(&mut self, address: *const u8, size: usize) -> bool {
-        self.shares(address, size) || self.shares(address, 1)
+        self.shares(address, size.min(1))
     }
 
     /// `iotdec_in`
@@ -69,31 +72,29 @@ impl Call {
     /// `iotdec_give_function`
     #[inline]
     pub fn give_function(&mut self, function: u64, signature: u32) -> u64 {
-        let Some((lane, state)) = self.parties() else {
-            return 0;
-        };
-        match errno::keep(|| lane.give_function(state, function, signature)) {
-            Ok(guest) => guest,
-            Err(record) => {
-                self.fail(record);
-                0
-            }
-        }
+        self.cross_function(|lane, state| lane.give_function(state, function, signature))
     }
 
     /// `iotdec_take_function`
     #[inline]
     pub fn take_function(&mut self, function: u64, signature: u32) -> u64 {
+        self.cross_function(|lane, state| lane.take_function(state, function, signature))
+    }
+
+    /// A function's address on the other side, or null with an error.
+    #[inline]
+    fn cross_function(
+        &mut self,
+        address: impl FnOnce(&HostLane, &State) -> Result<u64, Box<Record>>,
+    ) -> u64 {
         let Some((lane, state)) = self.parties() else {
             return 0;
         };
-        match errno::keep(|| lane.take_function(state, function, signature)) {
-            Ok(native) => native,
-            Err(record) => {
-                self.fail(record);
-                0
-            }
-        }
+        let there = errno::keep(|| address(lane, state));
+        there.unwrap_or_else(|record| {
+            self.fail(record);
+            0
+        })
     }
 
     /// `iotdec_meet_function`
@@ -171,6 +172,19 @@ impl Call {
             self.fail(record);
             -1
         })
+    }
+
+    /// `iotdec_take_descriptors`
+    pub fn take_descriptors(&mut self, descriptors: &mut [Descriptor]) {
+        let Some(worker) = self.returned() else {
+            return;
+        };
+        if self.has_failed() {
+            return errno::keep(|| worker.close_descriptors(descriptors));
+        }
+        if let Err(record) = errno::keep(|| worker.take_descriptors(descriptors)) {
+            self.fail(record);
+        }
     }
 
     /// `iotdec_shared`

@@ -1,35 +1,27 @@
 //! A worker for calls, as all threads of the program see it.
 
+mod control;
+mod descriptors;
+mod lent;
+
 use super::adopt;
 use super::errno;
 use super::error::{Kind, Record};
-use super::exchange::{HostExchange, Segment, end_memory};
+use super::exchange::{HostExchange, Segment, SharedLane, end_memory};
 use super::functions::Functions;
 use super::heap::{Freed, program};
-use super::images::{self, MAX_IMAGES};
 use super::wrapper::State;
 use crate::host_libraries::HostLibraries;
 use crate::supervisor::Supervisor;
+pub(crate) use control::Control;
 use iotdec_wire::exchange::{Fault, Image, MAX_MESSAGE, Range};
-use iotdec_wire::lane::{End, Kind as MailKind, Lane, Loaded, Mail, Request};
-use nix::errno::Errno;
 use nix::libc;
-use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
-use std::io::IoSlice;
-use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Once, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::{Duration, Instant};
 
-/// How long loading a library, with its constructors, may take.
-const REQUEST_PATIENCE: Duration = Duration::from_secs(60);
-/// How long exit handlers of the library may take when the program exits.
-const EXIT_PATIENCE: Duration = Duration::from_secs(3);
 /// Bytes that are remembered of what the library printed last.
 const LAST_WORDS: usize = 256;
-/// Longest text that is asked for or answered.
-const MAX_TEXT: usize = 8192;
 
 static GENERATIONS: AtomicU64 = AtomicU64::new(0);
 static FORKED: AtomicBool = AtomicBool::new(false);
@@ -55,15 +47,6 @@ impl Over {
     }
 }
 
-/// How the worker is asked for something.
-#[derive(Debug)]
-pub(crate) struct Control {
-    pub(crate) end: End,
-    pub(crate) lane: usize,
-    /// Where descriptors go.
-    pub(crate) socket: OwnedFd,
-}
-
 /// A running worker.
 #[derive(Debug)]
 pub(crate) struct Worker {
@@ -78,8 +61,10 @@ pub(crate) struct Worker {
     images: RwLock<Vec<Range>>,
     control: Mutex<Control>,
     control_lane: usize,
-    /// Lanes to give back when the process is gone.
+    /// Lanes of threads to give back when the process is gone.
     pub(crate) lanes: Mutex<Vec<usize>>,
+    /// On which it is asked, and on which it asks, until its process has ended.
+    _own_lanes: [Arc<SharedLane>; 2],
     /// What it and the program free of each other's.
     pub(super) freed: Freed,
     over: Arc<Over>,
@@ -108,13 +93,14 @@ impl Worker {
         supervisor: Supervisor,
         over: Arc<Over>,
         control: Control,
-        (reverse, freed): (usize, Freed),
+        (own_lanes, freed): ([Arc<SharedLane>; 2], Freed),
     ) -> Result<Arc<Self>, String> {
         static ONCE: Once = Once::new();
         ONCE.call_once(|| {
             // SAFETY: a function of the right type that stays loaded.
             unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
         });
+        let reverse = own_lanes[1].clone();
         let worker = Arc::new(Self {
             generation: GENERATIONS.fetch_add(1, Ordering::Relaxed) + 1,
             setting,
@@ -125,7 +111,8 @@ impl Worker {
             // It has mapped them, or it would not be ready.
             images: RwLock::new(program().iter().map(Image::range).collect()),
             control_lane: control.lane,
-            lanes: Mutex::new(vec![control.lane, reverse]),
+            lanes: Mutex::default(),
+            _own_lanes: own_lanes,
             control: Mutex::new(control),
             freed,
             over,
@@ -243,47 +230,6 @@ impl Worker {
             .push(range);
     }
 
-    /// Maps what the libraries that were loaded last have in their files.
-    pub(crate) fn share_images(&self) -> Result<(), Box<Record>> {
-        let room = MAX_IMAGES * size_of::<Image>();
-        let mut control = self.control.lock().expect("nothing panics with it");
-        let lane = self.exchange.exchange.lane(self.control_lane);
-        let stack = self.exchange.exchange.host_stack(self.control_lane);
-        let mail = Mail {
-            kind: MailKind::Request.code(),
-            index: Request::Images.code(),
-            target: room as u64,
-            message: stack.start,
-            ..Mail::default()
-        };
-        let answer = self.transact(&mut control.end, lane, &mail)?;
-        let count = (answer.target as usize).min(MAX_IMAGES);
-        let mut images = vec![Image::default(); count];
-        // SAFETY: this lane's part of the exchange, which is larger; any bytes are valid, and
-        // the copy is what is looked at.
-        unsafe {
-            let from = stack.start as *const Image;
-            std::ptr::copy_nonoverlapping(from, images.as_mut_ptr(), count);
-        }
-        drop(control);
-        images::map(self, &images);
-        Ok(())
-    }
-
-    /// Posts a request and waits for its answer.
-    fn transact(&self, end: &mut End, lane: &Lane, mail: &Mail) -> Result<Mail, Box<Record>> {
-        end.post(&lane.to_guest, &lane.guest_bell.0, mail);
-        let start = Instant::now();
-        let nap = || REQUEST_PATIENCE.checked_sub(start.elapsed());
-        let answer = end.wait(&lane.to_host, &lane.host_bell.0, || self.is_over(), nap);
-        answer.ok_or_else(|| {
-            if !self.is_over() {
-                self.condemn(Kind::TimedOut, "the library does not get ready");
-            }
-            self.loss()
-        })
-    }
-
     /// Frees what the library has freed of the program's. False if that was nothing to free: it
     /// is ended then.
     #[inline]
@@ -337,155 +283,6 @@ impl Worker {
         }
         parts[number] = Some(state);
         Ok(())
-    }
-
-    /// Asks over the control lane; text, if there is any, instead of a number. Returns what
-    /// was answered, and the start of the message.
-    pub(crate) fn ask(
-        &self,
-        request: Request,
-        part: u32,
-        text: &[u8],
-    ) -> Result<(u64, [u8; size_of::<Loaded>()]), Box<Record>> {
-        let target = text.len() as u64;
-        self.request(request, part, target, 0, text)
-    }
-
-    /// Asks for something that takes numbers.
-    pub(crate) fn ask_number(
-        &self,
-        request: Request,
-        part: u32,
-        target: u64,
-        number: u64,
-    ) -> Result<u64, Box<Record>> {
-        let answer = self.request(request, part, target, number, &[])?;
-        Ok(answer.0)
-    }
-
-    fn request(
-        &self,
-        request: Request,
-        part: u32,
-        target: u64,
-        number: u64,
-        text: &[u8],
-    ) -> Result<(u64, [u8; size_of::<Loaded>()]), Box<Record>> {
-        if text.len() > MAX_TEXT {
-            return Err(Record::new(Kind::NotStarted, "a path is too long").of(self.generation));
-        }
-        let mut control = self.control.lock().expect("nothing panics with it");
-        self.request_over(&mut control, request, part, target, number, text)
-    }
-
-    fn request_over(
-        &self,
-        control: &mut Control,
-        request: Request,
-        part: u32,
-        target: u64,
-        number: u64,
-        text: &[u8],
-    ) -> Result<(u64, [u8; size_of::<Loaded>()]), Box<Record>> {
-        let lane = self.exchange.exchange.lane(self.control_lane);
-        let stack = self.exchange.exchange.host_stack(self.control_lane);
-        // SAFETY: this lane's part of the exchange, used under the lock alone.
-        unsafe {
-            std::ptr::copy_nonoverlapping(text.as_ptr(), stack.start as *mut u8, text.len());
-        }
-        let mail = Mail {
-            kind: MailKind::Request.code(),
-            index: request.code(),
-            part,
-            target,
-            message: if text.is_empty() { number } else { stack.start },
-            ..Mail::default()
-        };
-        let answer = self.transact(&mut control.end, lane, &mail)?;
-        match MailKind::from_code(answer.kind) {
-            Some(MailKind::Return) => {
-                let mut message = [0; size_of::<Loaded>()];
-                // SAFETY: as above; the guest may write there, and any bytes are valid.
-                unsafe {
-                    let from = (stack.start as *const [u8; size_of::<Loaded>()]).read_volatile();
-                    message.copy_from_slice(&from);
-                }
-                Ok((answer.target, message))
-            }
-            Some(MailKind::Refused) => {
-                let text = self.text(answer.message, answer.target);
-                Err(Record::new(Kind::NotStarted, &text).of(self.generation))
-            }
-            _ => {
-                self.condemn(
-                    Kind::Misbehaved,
-                    "the worker answers a request with something else",
-                );
-                Err(self.loss())
-            }
-        }
-    }
-
-    /// Gives the library a duplicate of a file descriptor: its number there. What is no open
-    /// one, such as -1 or AT_FDCWD, is none there either.
-    pub(crate) fn give_descriptor(&self, descriptor: i32) -> Result<i32, Box<Record>> {
-        if descriptor < 0 {
-            return Ok(descriptor);
-        }
-        let failed = |text: String| Record::new(Kind::NotStarted, &text).of(self.generation);
-        let mut control = self.control.lock().expect("nothing panics with it");
-        let sent = sendmsg::<()>(
-            control.socket.as_raw_fd(),
-            &[IoSlice::new(&[0])],
-            &[ControlMessage::ScmRights(&[descriptor])],
-            MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT,
-            None,
-        );
-        match sent {
-            Ok(_) => {}
-            Err(Errno::EBADF) => return Ok(-1),
-            Err(_) if self.is_over() => return Err(self.loss()),
-            Err(error) => {
-                let text =
-                    format!("descriptor {descriptor} cannot be given to the library: {error}");
-                return Err(failed(text));
-            }
-        }
-        let (number, _) = self.request_over(&mut control, Request::Descriptor, 0, 0, 0, &[])?;
-        i32::try_from(number).map_err(|_| failed("the worker numbers descriptors in no way".into()))
-    }
-
-    /// A copy of text that the guest wrote.
-    fn text(&self, address: u64, length: u64) -> String {
-        let length = length.min(MAX_TEXT as u64);
-        if !self.shares(address, length) {
-            return "for a reason that cannot be read".to_owned();
-        }
-        let mut text = vec![0; length as usize];
-        // SAFETY: shared, so mapped; the copy is what is looked at.
-        unsafe {
-            std::ptr::copy_nonoverlapping(address as *const u8, text.as_mut_ptr(), text.len());
-        }
-        String::from_utf8_lossy(&text).into_owned()
-    }
-
-    /// Lets the libraries' exit handlers run, and ends the process.
-    pub(crate) fn exit(&self) {
-        if let Ok(mut control) = self.control.try_lock() {
-            let end = &mut control.end;
-            let lane = self.exchange.exchange.lane(self.control_lane);
-            let mail = Mail {
-                kind: MailKind::Request.code(),
-                index: Request::Exit.code(),
-                ..Mail::default()
-            };
-            end.post(&lane.to_guest, &lane.guest_bell.0, &mail);
-            let start = Instant::now();
-            let nap = || EXIT_PATIENCE.checked_sub(start.elapsed());
-            end.wait(&lane.to_host, &lane.host_bell.0, || self.is_over(), nap);
-        }
-        self.condemn(Kind::Exited, "the program exits");
-        self.supervisor.obituary();
     }
 }
 

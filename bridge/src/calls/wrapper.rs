@@ -1,6 +1,6 @@
 //! A wrapper library's native part, as generated code describes it.
 
-use super::error::{Kind, Record};
+use super::error::{self, Kind, Record};
 use super::process::{self, Setting};
 use super::variables::{Table, Variable};
 use super::worker::Worker;
@@ -11,7 +11,7 @@ use iotdec_wire::registers;
 use std::ffi::{CStr, OsStr, c_char, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::ptr::{null, null_mut};
+use std::ptr::{self, null, null_mut};
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -21,16 +21,29 @@ const VERSION: u32 = 3;
 /// A function of a wrapper's `serve` table. It may be left by longjmp or an exception.
 pub(crate) type Serve = unsafe extern "C-unwind" fn(*mut c_void, *mut c_void);
 
-/// `enum iotdec_accel`
-const WISHES: [Wish; 4] = [Wish::Auto, Wish::Off, Wish::Native, Wish::Turbo];
+/// Beside the number of a [`Wish`]: it counts before the environment.
+const FIRST: u32 = 1 << 31;
 
-fn wish(code: u32) -> Option<Wish> {
-    WISHES.get((code as usize).wrapping_sub(1)).copied()
+/// How much of the accelerator a wrapper is to get.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Wished {
+    pub(crate) wish: Option<Wish>,
+    /// Whether it counts before what the environment says.
+    pub(crate) counts_first: bool,
 }
 
-fn code(wish: Wish) -> u32 {
-    let place = WISHES.iter().position(|it| *it == wish);
-    place.map_or(0, |place| place as u32 + 1)
+impl Wished {
+    fn of_code(code: u32) -> Self {
+        Self {
+            wish: Wish::from_code(code & !FIRST),
+            counts_first: code & FIRST != 0,
+        }
+    }
+
+    fn code(self) -> u32 {
+        let first = if self.counts_first { FIRST } else { 0 };
+        self.wish.map_or(0, Wish::code) | first
+    }
 }
 
 /// `struct iotdec_wrapper`
@@ -40,6 +53,7 @@ pub struct Wrapper {
     version: u32,
     pub(crate) functions: u32,
     pub(crate) signatures: u32,
+    /// Of a [`Wished`].
     accel: u32,
     fingerprint: u64,
     name: *const c_char,
@@ -74,7 +88,6 @@ pub(crate) struct State {
     /// The worker that has loaded it, by generation, and its number there.
     pub(crate) generation: AtomicU64,
     pub(crate) part: AtomicU32,
-    loading: Mutex<()>,
     /// What it exports besides functions.
     pub(crate) variables: Option<Table>,
 }
@@ -93,7 +106,7 @@ impl Wrapper {
     pub(crate) fn without_parts(
         library: &'static CStr,
         sysroot: Option<&'static CStr>,
-        accel: Option<Wish>,
+        wished: Wished,
         serve: &'static [Serve; registers::SIGNATURES as usize],
     ) -> &'static Self {
         // Functions that the library returns are called by their addresses instead.
@@ -102,7 +115,7 @@ impl Wrapper {
             version: VERSION,
             functions: registers::FUNCTIONS,
             signatures: registers::SIGNATURES,
-            accel: accel.map_or(0, code),
+            accel: wished.code(),
             fingerprint: registers::FINGERPRINT,
             name: library.as_ptr(),
             library: library.as_ptr(),
@@ -144,6 +157,13 @@ impl Wrapper {
         if let Some(known) = self.known() {
             return Ok(known);
         }
+        // Who calls without generated code is told of what fails as a result.
+        if self
+            .text(self.guest_part)
+            .is_some_and(|part| !part.is_empty())
+        {
+            error::tell_on_stderr();
+        }
         let failed = |text: String| Record::new(Kind::NotStarted, &text);
         if self.version != VERSION {
             let text = format!(
@@ -165,7 +185,7 @@ impl Wrapper {
             false => self.directory().join(guest_part),
         };
         let sysroot = self.text(self.sysroot).map(Path::new);
-        let (setting, library) = process::setting(sysroot, &library, wish(self.accel))
+        let (setting, library) = process::setting(sysroot, &library, Wished::of_code(self.accel))
             .map_err(|text| failed(format!("{name}: {text}")))?;
         let state = Box::leak(Box::new(State {
             name,
@@ -179,7 +199,6 @@ impl Wrapper {
             setting,
             generation: AtomicU64::new(0),
             part: AtomicU32::new(0),
-            loading: Mutex::new(()),
             // SAFETY: generated code has a table of so many there.
             variables: unsafe { Table::new(self.variables, self.variable_count as usize) },
         }));
@@ -233,16 +252,37 @@ impl State {
     }
 
     /// Has a worker load library and guest part, unless it has already.
+    ///
+    /// The workers of a setting load their libraries in the order in which the first one did: so
+    /// they are where they were, and what the program has of them is right.
     pub(crate) fn load(&'static self, worker: &Arc<Worker>) -> Result<(), Box<Record>> {
-        let _guard = self.loading.lock().expect("nothing panics with it");
-        if self.generation.load(Ordering::Acquire) == worker.generation {
+        let mut order = self.setting.loaded.lock().expect("nothing panics with it");
+        let before = order.iter().position(|it| ptr::eq(*it, self));
+        let mut index = 0;
+        while let Some(earlier) = order.get(index).filter(|it| !ptr::eq(**it, self)) {
+            let failed = earlier.load_alone(worker).is_err();
+            if failed && worker.is_over() {
+                // If it is its fault, the next worker is to do without it.
+                order.remove(index);
+                break;
+            }
+            index += 1;
+        }
+        self.load_alone(worker)?;
+        if before.is_none() {
+            order.push(self);
+        }
+        Ok(())
+    }
+
+    fn is_in(&self, worker: &Worker) -> bool {
+        self.generation.load(Ordering::Acquire) == worker.generation
+    }
+
+    fn load_alone(&'static self, worker: &Arc<Worker>) -> Result<(), Box<Record>> {
+        if self.is_in(worker) {
             return Ok(());
         }
-        // The first of these in the worker is the first of them that we know, too.
-        static BUILT_IN: Mutex<()> = Mutex::new(());
-        let _order = self
-            .is_built_in()
-            .then(|| BUILT_IN.lock().expect("nothing panics with it"));
         let paths = [&self.library, &self.guest_part].map(|path| path.as_os_str().as_bytes());
         let text = paths.join(&0);
         let (part, answer) = worker.ask(Request::Load, 0, &text)?;

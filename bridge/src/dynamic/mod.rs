@@ -41,7 +41,7 @@ pub use value::Value;
 
 use crate::accel::Wish;
 use crate::calls::lane_for;
-use crate::calls::wrapper::{Serve, Wrapper};
+use crate::calls::wrapper::{Serve, Wished, Wrapper};
 use bytemuck::Pod;
 use iotdec_wire::lane::Request;
 use iotdec_wire::msg::Acceleration;
@@ -60,6 +60,8 @@ pub struct Options {
     /// How much of the accelerator it gets, where the environment does not say
     /// ([`MODE_VARIABLE`](crate::accel::MODE_VARIABLE)).
     pub accel: Option<Wish>,
+    /// `accel` counts, whatever the environment says.
+    pub accel_first: bool,
 }
 
 /// A library for aarch64. It stays loaded; opening it again gives the same.
@@ -97,8 +99,12 @@ impl Library {
         }
         let sysroot = options.sysroot.as_deref().map(Path::as_os_str);
         let sysroot = sysroot.map(kept).transpose()?;
-        let wrapper =
-            Wrapper::without_parts(kept(path.as_os_str())?, sysroot, options.accel, &SERVE);
+        let wished = Wished {
+            wish: options.accel,
+            counts_first: options.accel_first,
+        };
+        let name = kept(path.as_os_str())?;
+        let wrapper = Wrapper::without_parts(name, sysroot, wished, &SERVE);
         lane_for(wrapper).map_err(CallError::Failed)?;
         let found = wrapper.known().map(|state| state.library().to_owned());
         let found = found.unwrap_or_else(|| path.to_owned());

@@ -15,7 +15,7 @@ use core::ptr::NonNull;
 /// First word of an exchange: "iotxchng".
 pub const MAGIC: u64 = u64::from_le_bytes(*b"iotxchng");
 /// Counted up whenever [`lane`](crate::lane), [`freed`](crate::freed) or this module changes.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// Lanes of an exchange, control lanes included.
 pub const LANES: usize = 256;

@@ -91,7 +91,25 @@ wire_enum! {
         Accelerator = 12,
         /// To the guest: how many times turbo's code was entered, first or again.
         Entries = 13,
+        /// To the guest: send the library's file descriptors at the message, [`Descriptor`]s in
+        /// `target` bytes, over its socket in one message, and close those that are not lent.
+        GiveDescriptors = 14,
+        /// The same without sending any.
+        CloseDescriptors = 15,
     }
+}
+
+/// Descriptors that one call can return.
+pub const MAX_DESCRIPTORS: usize = 16;
+
+/// `struct iotdec_descriptor`: a file descriptor that a library returns.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct Descriptor {
+    /// Its number; negative if there is none.
+    pub number: i32,
+    /// Not 0 if it stays open in the library, and is the library's to close.
+    pub is_lent: u32,
 }
 
 /// What the guest says of a guest part.
@@ -242,6 +260,7 @@ const _: () = {
     assert!(offset_of!(Lane, guest_bell) == 128);
     assert!(size_of::<Lane>() == 512);
     assert!(size_of::<Loaded>() == 24);
+    assert!(size_of::<Descriptor>() == 8);
 };
 
 #[cfg(test)]

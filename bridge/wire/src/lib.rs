@@ -55,3 +55,4 @@ pub mod slots;
 pub mod stubs;
 mod sync;
 pub mod tally;
+pub mod wish;

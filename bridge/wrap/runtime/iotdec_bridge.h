@@ -14,12 +14,11 @@
 /* The library's description, which the generated code defines. */
 static struct iotdec_wrapper iotdec_wrapper;
 
-/* A call that cannot be made fails, and says why even to programs that do not know of wrappers. */
+/* Fails a call that cannot be made. */
 static IOTDEC_UNUSED void iotdec_complain(struct iotdec_wrapper *wrapper, const char *why)
 {
     struct iotdec_call call;
 
-    fprintf(stderr, "iotdec: %s: %s\n", wrapper->name, why);
     if (iotdec_call_begin(&call, wrapper, 16)) {
         iotdec_call_fail(&call, why);
         iotdec_call_end(&call);
@@ -163,6 +162,64 @@ static IOTDEC_UNUSED const char **iotdec_texts(struct iotdec_call *call, const v
         to[index] = iotdec_text(call, from[index]);
     to[number] = NULL;
     return to;
+}
+
+/* File descriptors that a function returns: the library's, and then the program's. What it leaves alone is that. */
+#define IOTDEC_LEFT_ALONE INT_MIN
+struct iotdec_descriptors {
+    size_t room, count, next;
+    struct iotdec_descriptor all[IOTDEC_MAX_DESCRIPTORS];
+};
+
+/* Where the library puts some, of so many bytes. */
+static IOTDEC_UNUSED int32_t *iotdec_room_for_descriptors(struct iotdec_call *call,
+                                                          struct iotdec_descriptors *descriptors, size_t bytes)
+{
+    int32_t *room = iotdec_take(call, bytes);
+
+    if (bytes / sizeof *room > IOTDEC_MAX_DESCRIPTORS - descriptors->room) {
+        iotdec_call_fail(call, "there is room for more than 16 file descriptors, which one call cannot return");
+        return room;
+    }
+    descriptors->room += bytes / sizeof *room;
+    for (size_t index = 0; index < bytes / sizeof *room; index++)
+        room[index] = IOTDEC_LEFT_ALONE;
+    return room;
+}
+
+static IOTDEC_UNUSED void iotdec_add_descriptors(struct iotdec_descriptors *descriptors, const void *from, size_t bytes,
+                                                 int is_lent)
+{
+    const int32_t *numbers = from;
+
+    for (size_t index = 0; index < bytes / sizeof *numbers; index++)
+        if (descriptors->count < IOTDEC_MAX_DESCRIPTORS)
+            descriptors->all[descriptors->count++] =
+                (struct iotdec_descriptor){IOTDEC_ONCE(numbers[index]), (uint32_t)is_lent};
+}
+
+static IOTDEC_UNUSED int iotdec_next_descriptor(struct iotdec_descriptors *descriptors)
+{
+    return descriptors->all[descriptors->next++].number;
+}
+
+static IOTDEC_UNUSED void iotdec_put_descriptors(struct iotdec_descriptors *descriptors, void *to, size_t bytes)
+{
+    for (size_t at = 0; at + sizeof(int) <= bytes; at += sizeof(int)) {
+        int number = iotdec_next_descriptor(descriptors);
+
+        if (number != IOTDEC_LEFT_ALONE)
+            memcpy((char *)to + at, &number, sizeof number);
+    }
+}
+
+/* Of a call that has failed. */
+static IOTDEC_UNUSED void iotdec_no_descriptors(void *to, long long bytes)
+{
+    const int none = -1;
+
+    for (long long at = 0; to && at + (long long)sizeof none <= bytes; at += (long long)sizeof none)
+        memcpy((char *)to + at, &none, sizeof none);
 }
 
 /* A copy that is never given back. */

@@ -225,6 +225,15 @@ impl<'a> Abi<'a> {
         if guest.variadic && !self.leaves_variadic {
             return Some(at.refusal("it takes more arguments than it declares"));
         }
+        // What comes in a list is variadic, too.
+        let without_lists = |signature: &Signature| {
+            let mut signature = signature.clone();
+            signature
+                .parameters
+                .retain(|p| !self.leaves_variadic || p.value.kind != Type::VaList);
+            signature
+        };
+        let (guest, host) = (&without_lists(guest), &without_lists(host));
         self.call(guest, host, &at, seen).refusal().cloned()
     }
 

@@ -96,6 +96,9 @@ fn function(
     if signature.parameters.len() > WORDS {
         return Err(format!("it takes more than {WORDS} words"));
     }
+    if let Crossing::Descriptor { .. } = rule.result {
+        return Err("it returns a file descriptor, which cannot cross this way".into());
+    }
     let mut parameters = Vec::new();
     let mut objects = Vec::new();
     for (parameter, crossing) in signature.parameters.iter().zip(&rule.parameters) {

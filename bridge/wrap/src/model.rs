@@ -111,6 +111,14 @@ pub struct Signature {
     pub prototype: bool,
 }
 
+impl Signature {
+    /// The parameter that is a `va_list`, by its number.
+    pub fn list(&self) -> Option<usize> {
+        let mut parameters = self.parameters.iter();
+        parameters.position(|parameter| parameter.value.kind == Type::VaList)
+    }
+}
+
 /// A parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameter {

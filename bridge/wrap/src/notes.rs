@@ -6,10 +6,11 @@
 
 mod pass;
 
-pub use pass::{Count, Data, Pass};
+pub use pass::{Count, Data, Descriptor, Pass};
 
 use crate::Error;
 use crate::model::{Header, Signature};
+use iotdec_wire::wish::Wish;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -22,7 +23,7 @@ pub struct Notes {
     #[serde(default)]
     pub flags: Vec<String>,
     /// How much of the accelerator the library gets, where the environment does not say.
-    pub accel: Option<Accel>,
+    pub accel: Option<Wish>,
     /// What holds where nothing else says anything.
     #[serde(default)]
     pub defaults: Defaults,
@@ -44,32 +45,6 @@ pub struct Notes {
     /// Functions that pointers point at, by typedef, or by `function.parameter`.
     #[serde(default, rename = "callback")]
     pub callbacks: BTreeMap<String, FunctionNotes>,
-}
-
-/// How much of the accelerator a library gets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Accel {
-    /// As much as there is.
-    Auto,
-    /// Nothing.
-    Off,
-    /// What the host's libraries need, or an error.
-    Native,
-    /// Turbo from the first call on, or an error.
-    Turbo,
-}
-
-impl Accel {
-    /// As `iotdec_wrapper.h` has it.
-    pub fn constant(self) -> &'static str {
-        match self {
-            Self::Auto => "IOTDEC_ACCEL_AUTO",
-            Self::Off => "IOTDEC_ACCEL_OFF",
-            Self::Native => "IOTDEC_ACCEL_NATIVE",
-            Self::Turbo => "IOTDEC_ACCEL_TURBO",
-        }
-    }
 }
 
 /// What holds where nothing else says anything.
@@ -115,7 +90,7 @@ pub enum Elements {
 /// What is special about a function, or about what a function pointer points at.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct FunctionNotes {
-    /// How the pointer crosses that it returns.
+    /// How the pointer, or the file descriptor, crosses that it returns.
     pub returns: Option<Pass>,
     /// What it returns when the library is lost, as a C expression, instead of zero.
     pub on_crash: Option<String>,
@@ -363,6 +338,14 @@ impl Notes {
                     .all(|(_, record)| record.field(field).is_none())
                 {
                     strangers.push(format!("struct.{pattern}: it has no field {field}"));
+                }
+            }
+            for (field, pass) in &notes.fields {
+                if let Pass::Descriptor(_) = pass {
+                    strangers.push(format!(
+                        "struct.{pattern}: {field} is in a struct, where no file descriptor can \
+                         cross, only as what a function takes, returns, or puts behind a pointer"
+                    ));
                 }
             }
             for only in notes.only.iter().chain(&notes.kinds) {

@@ -9,7 +9,7 @@ use crate::constants::Constant;
 use crate::elf::Exports;
 use crate::model::Header;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use build::report;
 
@@ -201,6 +201,8 @@ pub struct Facts<'a> {
     /// What became of functions when something was generated: nothing of those that were
     /// wrapped, and of others why they were not.
     pub outcomes: Option<&'a BTreeMap<String, Option<String>>>,
+    /// What is to be known of how functions were wrapped.
+    pub notes: &'a BTreeMap<String, BTreeSet<&'static str>>,
 }
 
 impl AbiReport {

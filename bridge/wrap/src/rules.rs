@@ -6,6 +6,7 @@
 //! it has to be copied, and so it has to be known how much it is. Where types do not say,
 //! `wrap.toml` must; nothing is guessed that could corrupt memory.
 
+mod descriptors;
 mod interfaces;
 mod inward;
 pub(crate) mod names;
@@ -97,6 +98,15 @@ pub struct FormatRule {
     pub letters: BTreeMap<char, Letter>,
 }
 
+/// Where a function that is pointed to is told what to print.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The parameter that is the format.
+    pub format: usize,
+    /// The parameter that is a `va_list`, if the arguments come in one.
+    pub list: Option<usize>,
+}
+
 /// What a function pointer points at.
 #[derive(Clone, Debug)]
 pub struct Pointed {
@@ -104,9 +114,9 @@ pub struct Pointed {
     pub signature: Signature,
     /// Its name in `wrap.toml`, if something is said there.
     pub name: Option<String>,
-    /// Of a function like printf, the parameter that is the format. What crosses instead is
-    /// the text that its caller makes of it.
-    pub format: Option<usize>,
+    /// Of a function like printf or vprintf: what crosses instead is the text that its caller
+    /// makes.
+    pub told: Option<Told>,
     /// What would be its name there: that of one of the types that have this signature.
     pub called: String,
     /// How a call of the program's function by the library crosses. Pointers to data are
@@ -131,10 +141,20 @@ pub enum Crossing {
     Repacked(String),
     /// A struct by value with pointers to functions in it: fields and signatures.
     RecordWith(Vec<(String, usize)>),
-    /// A file descriptor, of which the library gets a duplicate.
+    /// A file descriptor, of which the other side gets a duplicate.
     Descriptor {
-        /// It is closed when the function returns.
+        /// It is not the other side's to close: a parameter's is closed when the function
+        /// returns, a result's stays.
         is_lent: bool,
+    },
+    /// A pointer to where the function puts file descriptors, as if it returned them.
+    Descriptors {
+        /// They stay open in the library.
+        is_lent: bool,
+        /// How many there can be.
+        count: Count,
+        /// How many of those the function has set, if not all.
+        back: Option<Count>,
     },
     /// A `FILE *`, which the library uses through functions of this signature.
     Stream(usize),
@@ -308,7 +328,7 @@ impl Decider<'_> {
     /// How the arguments cross that are not declared, by what a format says.
     fn format(&self, name: &str, function: &Function) -> Result<Option<FormatRule>, String> {
         let parameters = &function.signature.parameters;
-        let list = parameters.iter().position(|p| p.value.kind == Type::VaList);
+        let list = function.signature.list();
         let notes: Vec<_> = said(&self.notes.functions, name).collect();
         let noted = notes.iter().find_map(|notes| notes.format.as_ref());
         let noted = noted.and_then(|format| parameters.iter().position(|p| p.name == *format));
@@ -480,6 +500,9 @@ impl Decider<'_> {
         let noted = noted.or_else(|| self.notes.types.get(&result.spelling));
         // What was copied for the call is found again by its address.
         let noted = noted.filter(|pass| **pass != Pass::Argument).cloned();
+        if let Some(Pass::Descriptor(noted)) = &noted {
+            return descriptors::result(whose, result, noted);
+        }
         let object = match &noted {
             None => self.object(&result.kind),
             Some(_) => None,
@@ -521,10 +544,7 @@ impl Decider<'_> {
         if !signature.prototype {
             return Err("nothing says what the function takes that it points at".into());
         }
-        let format = match signature.variadic {
-            true => Some(self.callback_format(signature, typedef)?),
-            false => None,
-        };
+        let told = self.told(signature, typedef)?;
         let whose = Whose {
             table: "callback",
             name: name.unwrap_or_default(),
@@ -543,13 +563,13 @@ impl Decider<'_> {
         self.rules.signatures.push(Pointed {
             signature: signature.clone(),
             name: name.map(Into::into),
-            format,
+            told,
             called: typedef.unwrap_or("TYPEDEF").to_owned(),
             inward: unknown.clone(),
             outward: Err("not decided".into()),
         });
         let inward = self.inward(whose);
-        let (parameters, result) = match inward {
+        let (mut parameters, result) = match inward {
             Ok(inward) => inward,
             Err(why) => {
                 // Whoever asks next is told the same.
@@ -562,6 +582,10 @@ impl Decider<'_> {
             }
         };
         let on_crash = said(&self.notes.callbacks, whose.name).find_map(|n| n.on_crash.clone());
+        let list = told.and_then(|told| told.list);
+        if let Some(list) = list {
+            parameters[list] = Crossing::Nothing;
+        }
         self.rules.signatures[number].inward = Rule {
             parameters,
             result,
@@ -570,31 +594,42 @@ impl Decider<'_> {
         };
         self.reach_inward(signature);
         let mut outward = self.rule(whose, None, None);
-        if let (Some(format), Ok(rule)) = (format, &mut outward) {
-            rule.parameters[format] = Crossing::Text;
+        if let (Some(told), Ok(rule)) = (told, &mut outward) {
+            rule.parameters[told.format] = Crossing::Text;
+            if let Some(list) = list {
+                rule.parameters[list] = Crossing::Nothing;
+            }
         }
         self.rules.signatures[number].outward = outward;
         Ok(number)
     }
 
-    /// The format of a variadic function that is pointed to: the parameter's number.
-    fn callback_format(
-        &self,
-        signature: &Signature,
-        typedef: Option<&str>,
-    ) -> Result<usize, String> {
+    /// What tells a function that is pointed to what follows, or what its `va_list` holds.
+    fn told(&self, signature: &Signature, typedef: Option<&str>) -> Result<Option<Told>, String> {
+        let list = signature.list();
+        if !signature.variadic && list.is_none() {
+            return Ok(None);
+        }
         let name = typedef.unwrap_or("TYPEDEF");
         let noted = said(&self.notes.callbacks, name).find_map(|n| n.format.as_ref());
         let mut parameters = signature.parameters.iter();
         let Some(noted) = noted else {
+            let takes = match list {
+                Some(_) => "a va_list",
+                None => "more arguments than it declares",
+            };
             return Err(format!(
-                "it points at a function that takes more arguments than it declares; if they are \
-                 described as for printf, say in wrap.toml: [callback.{name}] format = \
-                 \"PARAMETER\""
+                "it points at a function that takes {takes}; if they are described as for printf, \
+                 say in wrap.toml: [callback.{name}] format = \"PARAMETER\""
             ));
         };
         let is_text = |value: &Value| value.kind.pointee().is_some_and(|to| to.kind == Type::Char);
         let found = parameters.position(|p| p.name == *noted && is_text(&p.value));
-        found.ok_or_else(|| format!("it points at a function without a text called {noted}"))
+        match found {
+            Some(format) => Ok(Some(Told { format, list })),
+            None => Err(format!(
+                "it points at a function without a text called {noted}"
+            )),
+        }
     }
 }

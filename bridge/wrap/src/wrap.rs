@@ -148,12 +148,18 @@ fn write_abi(source: &parse::Source, plan: &Plan, output: &Path) -> Result<[Path
         };
         (name.clone(), why)
     });
+    let notes = plan.rules.functions.iter();
+    let notes = notes.filter_map(|(name, decision)| match decision {
+        Decision::Wrapped(rule) => Some((name.clone(), rule.descriptor_notes())),
+        Decision::Refused(_) => None,
+    });
     let abi = report::report(Facts {
         exports: plan.exports,
         guest: plan.guest,
         host: plan.host,
         constants: &constants::differing(source, plan.guest, plan.host)?,
         outcomes: Some(&outcomes.collect()),
+        notes: &notes.collect(),
     });
     let write = |name: &str, text: String| {
         let file = output.join(name);

@@ -5,9 +5,8 @@ use iotdec_wrap::elf::{self, Exports};
 use iotdec_wrap::parse::{self, GUEST, HOST, Source};
 use iotdec_wrap::report::{AbiReport, Facts, Outcome, report};
 use iotdec_wrap::wrap::{Request, wrap};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::process::Command;
 
 const HEADER: &str = r#"
 #include <fcntl.h>
@@ -92,6 +91,7 @@ fn made_up() -> AbiReport {
         host: &host,
         constants: &constants,
         outcomes: Some(&outcomes),
+        notes: &BTreeMap::from([("plain".into(), BTreeSet::from(["it is plain"]))]),
     })
 }
 
@@ -254,11 +254,12 @@ fn the_generator_writes_it() {
     let place = tempfile::tempdir().expect("a directory");
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/library-bridge");
     let library = place.path().join("libso_lib.so.1");
-    let made = Command::new("aarch64-linux-gnu-gcc")
-        .args(["-shared", "-fPIC", "-Wl,-soname,libso_lib.so.1", "-o"])
-        .args([&library, &example.join("so_lib.c")])
-        .status();
-    assert!(made.is_ok_and(|status| status.success()));
+    let arguments = [
+        "-Wl,-soname,libso_lib.so.1".into(),
+        example.join("so_lib.c").into(),
+    ];
+    let made = iotdec_wrap::compile::GUEST.make(&library, &arguments);
+    made.unwrap_or_else(|error| panic!("{error}"));
     let request = Request {
         headers: vec![example.join("so_lib.h")],
         library,

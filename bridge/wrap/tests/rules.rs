@@ -3,7 +3,9 @@
 use iotdec_wrap::elf::Exports;
 use iotdec_wrap::notes::Notes;
 use iotdec_wrap::parse::{self, Source};
-use iotdec_wrap::rules::{Crossing, Decision, Element, FormatRule, Rule, Rules, Variable, decide};
+use iotdec_wrap::rules::{
+    Crossing, Decision, Element, FormatRule, Rule, Rules, Told, Variable, decide,
+};
 use iotdec_wrap::variants;
 
 const HEADER: &str = "
@@ -20,6 +22,7 @@ struct tail { int length; char text[]; };
 typedef void HANDLE;
 typedef int (*compare)(const void *, const void *);
 typedef int (*prints)(const char *, ...);
+typedef int (*logs)(const char *format, va_list list, void *user);
 #pragma pack(push, 4)
 struct packed_here {
 #ifdef __x86_64__
@@ -59,6 +62,8 @@ int walks_part(int (*visit)(void *, int), void *part, size_t count);
 int walks_data(int (*visit)(void *, int), void *data, size_t data_size);
 int (*returns(int (*handler)(int)))(int);
 int of_prints(prints p);
+int of_logs(logs p);
+int of_grid(int grid[2][3]);
 int prints_text(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int prints_list(const char *format, va_list list) __attribute__((format(printf, 1, 0)));
 int variadic(int count, ...);
@@ -69,6 +74,11 @@ enum { FIRST = 1, SECOND, THIRD };
 #define NO_NUMBER text
 int to_file(FILE *file);
 int to_descriptor(int fd);
+int gives_descriptor(void);
+int puts_descriptors(int pair[2], int *one, int *some, const int *read_only, size_t count);
+long gives_long(void);
+typedef void (*told)(void *user, int number);
+int tells(told f, void *user, int number);
 const char *names(void);
 int old_style();
 int search(const char *name);
@@ -199,11 +209,74 @@ fn what_is_not_said_is_refused_with_the_line_that_settles_it() {
         ),
         ("variadic", "[function.variadic] format = "),
         ("of_prints", "[callback.prints] format = "),
+        (
+            "of_logs",
+            "a va_list; if they are described as for printf, say in wrap.toml: [callback.logs]",
+        ),
         ("variadic", "if count tells what they are, variants = "),
     ] {
         refused(&rules, name, says);
         refused(&rules, name, "wrap.toml");
     }
+}
+
+#[test]
+fn descriptors_cross_where_a_word_says_so() {
+    let plain = rules("");
+    assert_eq!(wrapped(&plain, "gives_descriptor").result, Crossing::Number);
+    let config = r#"
+        [function.gives_descriptor]
+        returns = "lent descriptor"
+        [function.puts_descriptors]
+        pair = "descriptor"
+        one = "descriptor, back[result == 0]"
+        some = "lent descriptor[count]"
+        read_only = "in[count]"
+        [function.gives_long]
+        returns = "descriptor"
+    "#;
+    let rules = rules(config);
+    let given = &wrapped(&rules, "gives_descriptor").result;
+    assert_eq!(*given, Crossing::Descriptor { is_lent: true });
+    let put = wrapped(&rules, "puts_descriptors").parameters[..3].iter();
+    let put = put.map(|crossing| match crossing {
+        Crossing::Descriptors {
+            is_lent,
+            count,
+            back,
+        } => (
+            *is_lent,
+            &count.expression[..],
+            back.as_ref().map(|back| &back.expression[..]),
+        ),
+        other => panic!("{other:?}"),
+    });
+    let expected = [
+        (false, "2", None),
+        (false, "1", Some("result == 0")),
+        (true, "count", None),
+    ];
+    assert_eq!(put.collect::<Vec<_>>(), expected);
+    refused(&rules, "gives_long", "is an int");
+}
+
+#[test]
+fn descriptors_do_not_cross_elsewhere() {
+    let read_only = rules(
+        "[function.puts_descriptors]\none = \"descriptor\"\nsome = \"descriptor[count]\"\n\
+         read_only = \"descriptor\"",
+    );
+    refused(&read_only, "puts_descriptors", "is an int");
+    for (word, says) in [
+        ("number", "[callback.told] number = \"value\""),
+        ("returns", "[callback.told] returns = \"value\""),
+    ] {
+        let rules = rules(&format!("[callback.told]\n{word} = \"descriptor\""));
+        refused(&rules, "tells", says);
+        refused(&rules, "tells", "called by its address");
+    }
+    let rules = rules("[parameter]\nnumber = \"descriptor\"\n[callback.told]\nnumber = \"value\"");
+    wrapped(&rules, "tells");
 }
 
 #[test]
@@ -269,7 +342,11 @@ fn the_text_crosses_of_a_variadic_callback() {
         panic!("no function");
     };
     let pointed = &rules.signatures[number];
-    assert_eq!(pointed.format, Some(0));
+    let told = Told {
+        format: 0,
+        list: None,
+    };
+    assert_eq!(pointed.told, Some(told));
     assert_eq!(
         pointed.outward.as_ref().map(|rule| &rule.parameters[0]),
         Ok(&Crossing::Text)
@@ -278,6 +355,28 @@ fn the_text_crosses_of_a_variadic_callback() {
         let rules = self::rules(&format!("[callback.prints]\nformat = {format:?}"));
         refused(&rules, "of_prints", "without a text called");
     }
+}
+
+#[test]
+fn the_text_crosses_of_a_callback_with_a_list() {
+    let rules = rules("[callback.logs]\nformat = \"format\"");
+    let Crossing::Function(number) = wrapped(&rules, "of_logs").parameters[0] else {
+        panic!("no function");
+    };
+    let pointed = &rules.signatures[number];
+    let told = Told {
+        format: 0,
+        list: Some(1),
+    };
+    assert_eq!(pointed.told, Some(told));
+    assert_eq!(pointed.inward.parameters[1], Crossing::Nothing);
+    let outward = pointed.outward.as_ref().expect("the program can call it");
+    assert_eq!(outward.parameters[..2], [Crossing::Text, Crossing::Nothing]);
+}
+
+#[test]
+fn an_array_of_arrays_has_as_many_rows_as_are_written() {
+    assert_eq!(data(&rules(""), "of_grid", 0), ("2", true, true));
 }
 
 #[test]

@@ -3,11 +3,11 @@
 mod arguments;
 mod shape;
 
-use crate::args::CallArgs;
+use crate::args::{Accel, CallArgs};
 use crate::failure::Failure;
 use crate::output;
 use arguments::{Giver, print};
-use iotdec_bridge::dynamic::{CallError, Library, Options, Signature};
+use iotdec_bridge::dynamic::{Library, Options, Signature};
 use serde_json::{Map, Value as Json, json};
 use shape::{Prototype, Shape};
 use std::process::ExitCode;
@@ -18,17 +18,15 @@ pub fn run(args: &CallArgs) -> Result<ExitCode, Failure> {
     if args.arguments.len() != prototype.parameters.len() {
         return Err(wrong_number(&prototype, args.arguments.len()));
     }
-    let failed = |error: CallError| Failure::Error(error.to_string());
     let options = Options {
         sysroot: args.sysroot.clone(),
-        ..Options::default()
+        accel: args.accel.and_then(Accel::wish),
+        accel_first: true,
     };
-    let library = Library::open(&args.library, &options).map_err(failed)?;
+    let library = Library::open(&args.library, &options)?;
     let kinds = prototype.parameters.iter().map(|it| it.shape.kind());
-    let signature = Signature::new(prototype.result.kind(), kinds).map_err(failed)?;
-    let function = library
-        .function(&prototype.symbol, signature)
-        .map_err(failed)?;
+    let signature = Signature::new(prototype.result.kind(), kinds)?;
+    let function = library.function(&prototype.symbol, signature)?;
 
     let mut giver = Giver::new(&library);
     let mut values = Vec::new();
@@ -44,7 +42,7 @@ pub fn run(args: &CallArgs) -> Result<ExitCode, Failure> {
             ))
         })?);
     }
-    let (result, errno) = function.call_with_errno(&values).map_err(failed)?;
+    let (result, errno) = function.call_with_errno(&values)?;
 
     let result = print(&result, &prototype.result, &library);
     let name = |number: usize| prototype.parameters[number].name.clone();

@@ -155,7 +155,7 @@ pub fn prototype(
     Ok(Prototype {
         symbol: function.symbol.clone(),
         result,
-        parameters: parameters.collect::<Result<_, _>>()?,
+        parameters: parameters.collect::<Result<_, Failure>>()?,
     })
 }
 

@@ -5,7 +5,7 @@ use super::memory::shared;
 use super::{callback, crash, data, descriptors, die, heap, parts, threads};
 use crate::accel;
 use iotdec_wire::exchange::Image;
-use iotdec_wire::lane::{Kind, Loaded, Mail, Request};
+use iotdec_wire::lane::{Descriptor, Kind, Loaded, Mail, Request};
 use iotdec_wire::stubs::{Full, Stubs};
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -64,6 +64,11 @@ pub fn serve(accelerator: &accel::Report) -> Result<(), String> {
                 Ok(count as u64)
             }
             Some(Request::Descriptor) => descriptors::take(),
+            Some(Request::GiveDescriptors) => descriptors::give(&returned(text())),
+            Some(Request::CloseDescriptors) => {
+                descriptors::close(&returned(text()));
+                Ok(0)
+            }
             Some(Request::Accelerator) => Ok(accel::mode().code().into()),
             Some(Request::Entries) => Ok(accel::counters().map_or(0, |it| it.entries)),
             Some(Request::Exit) => {
@@ -74,6 +79,11 @@ pub fn serve(accelerator: &accel::Report) -> Result<(), String> {
         };
         lane.answer(answer);
     }
+}
+
+fn returned(message: &[u8]) -> Vec<Descriptor> {
+    let all = message.chunks_exact(size_of::<Descriptor>());
+    all.map(bytemuck::pod_read_unaligned).collect()
 }
 
 /// A lane on which nothing nests.

@@ -9,7 +9,7 @@
 //! 3. Generated code calls back through `callback`, on any thread.
 //!    What no generated code knows is called by `registers`.
 //! 4. All memory of the process is in guest memory (`heap`, `mappings`). What libraries
-//!    print, the program prints (`output`); files that it gives them come over a socket
+//!    print, the program prints (`output`); files that either gives the other go over a socket
 //!    (`descriptors`); their `environment` and `locale` are the program's.
 //! 5. What the library breaks ends the process; `crash` leaves a note where.
 //!

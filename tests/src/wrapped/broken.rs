@@ -1,9 +1,9 @@
 //! Libraries that do nothing, so that tests can be seen to fail.
 
+use crate::compile::{self, HOST};
 use iotdec_wrap::elf;
 use std::fmt::Write;
 use std::path::Path;
-use std::process::Command;
 
 /// A library with the name and the exported functions of `like`, all of which return
 /// zero and do nothing else.
@@ -30,19 +30,7 @@ pub fn library(like: &Path, directory: &Path) {
     std::fs::create_dir_all(directory).expect("room for a library");
     let source = directory.join("broken.s");
     std::fs::write(&source, assembly).expect("room for its source");
-    let status = Command::new("gcc")
-        .args([
-            "-shared",
-            "-nostdlib",
-            &format!("-Wl,-soname,{}", exports.name),
-            "-o",
-        ])
-        .arg(directory.join(&exports.name))
-        .arg(source)
-        .status();
-    assert!(
-        status.is_ok_and(|status| status.success()),
-        "{}",
-        exports.name
-    );
+    let mut compiler = compile::shared(HOST, &exports.name);
+    compiler.arg("-nostdlib").arg(source);
+    compile::make(&mut compiler, &directory.join(&exports.name));
 }

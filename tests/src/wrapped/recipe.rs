@@ -47,6 +47,7 @@ pub struct Program {
     #[serde(default)]
     pub name: String,
     /// Below the upstream's source.
+    #[serde(default)]
     pub sources: Vec<String>,
     /// Options for this program.
     #[serde(default)]
@@ -63,21 +64,10 @@ pub struct Program {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Test {
-    /// As with a program. A `*` in the first source makes a test of each file.
-    #[serde(default)]
-    pub name: String,
-    /// As with a program; none for a test that uses others' programs.
-    #[serde(default)]
-    pub sources: Vec<String>,
-    /// As with a program.
-    #[serde(default)]
-    pub options: Vec<String>,
-    /// As with a program.
-    #[serde(default)]
-    pub links: Vec<String>,
-    /// As with a program.
-    #[serde(default)]
-    pub prepare: String,
+    /// A `*` in the first source makes a test of each file; without sources it uses others'
+    /// programs, and a name is given.
+    #[serde(flatten)]
+    pub program: Program,
     /// Names that `*` does not stand for.
     #[serde(default)]
     pub except: Vec<String>,
@@ -139,10 +129,13 @@ fn files(directory: &Path, begin: &str, end: &str) -> Vec<String> {
     names
 }
 
-/// A file's name without directories and end.
-fn stem(path: &str) -> String {
-    let stem = Path::new(path).file_stem().expect("a file");
-    stem.to_str().expect("UTF-8").to_owned()
+impl Program {
+    /// The name of its first source, without directories and end.
+    fn first_name(&self) -> String {
+        let source = self.sources.first().expect("a source or a name");
+        let stem = Path::new(source).file_stem().expect("a file");
+        stem.to_str().expect("UTF-8").to_owned()
+    }
 }
 
 impl Recipe {
@@ -209,12 +202,18 @@ impl Recipe {
         let source = self.source();
         for program in &mut self.programs {
             if program.name.is_empty() {
-                program.name = stem(&program.sources[0]);
+                program.name = program.first_name();
             }
+            assert!(!program.sources.is_empty(), "{}: no sources", program.name);
         }
         let mut tests = Vec::new();
         for test in std::mem::take(&mut self.tests) {
-            let first = test.sources.first().map(String::as_str).unwrap_or_default();
+            let first = test
+                .program
+                .sources
+                .first()
+                .map(String::as_str)
+                .unwrap_or_default();
             let Some((before, end)) = first.split_once('*') else {
                 tests.push(test);
                 continue;
@@ -222,15 +221,15 @@ impl Recipe {
             let (directory, begin) = before.rsplit_once('/').unwrap_or(("", before));
             for part in files(&source.join(directory), begin, end) {
                 let mut one = test.clone();
-                one.sources[0] = format!("{before}{part}{end}");
-                if !test.except.contains(&stem(&one.sources[0])) {
+                one.program.sources[0] = format!("{before}{part}{end}");
+                if !test.except.contains(&one.program.first_name()) {
                     tests.push(one);
                 }
             }
         }
         for test in &mut tests {
-            if test.name.is_empty() {
-                test.name = stem(test.sources.first().expect("a source or a name"));
+            if test.program.name.is_empty() {
+                test.program.name = test.program.first_name();
             }
             if test.run.is_empty() {
                 test.run = "run $NAME".to_owned();
@@ -238,22 +237,16 @@ impl Recipe {
         }
         self.tests = tests;
         for name in &self.wrapped {
-            let is_known = self.tests.iter().any(|test| test.name == *name);
+            let is_known = self.tests.iter().any(|test| test.program.name == *name);
             assert!(is_known, "{}: wrapped: there is no test {name}", self.name);
         }
     }
 
     /// Every program of it, those of tests included.
     pub fn all_programs(&self) -> Vec<Program> {
-        let tests = self.tests.iter().filter(|test| !test.sources.is_empty());
-        let own = tests.map(|test| Program {
-            name: test.name.clone(),
-            sources: test.sources.clone(),
-            options: test.options.clone(),
-            links: test.links.clone(),
-            prepare: test.prepare.clone(),
-        });
-        self.programs.iter().cloned().chain(own).collect()
+        let own = self.tests.iter().map(|test| &test.program);
+        let own = own.filter(|program| !program.sources.is_empty());
+        self.programs.iter().chain(own).cloned().collect()
     }
 
     /// Those of them that the recipe's present tests run; a test may run another's.
@@ -263,11 +256,31 @@ impl Recipe {
                 .tests
                 .iter()
                 .flat_map(|test| test.run.split_whitespace());
-            self.tests.iter().any(|test| test.name == *name) || words.any(|word| word == name)
+            self.tests.iter().any(|test| test.program.name == *name)
+                || words.any(|word| word == name)
         };
         let is_shared = |name: &String| self.programs.iter().any(|own| own.name == *name);
         let all = all.into_iter();
         all.filter(|program| is_shared(&program.name) || is_run(&program.name))
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_keys_are_errors() {
+        let test = "[[test]]\nname = \"one\"\nrun = \"true\"\n";
+        for (line, is_known) in [
+            ("links = []", true),
+            ("seconds = 3", true),
+            ("link = []", false),
+        ] {
+            let text = format!("library = \"l\"\nheaders = []\n{test}{line}\n");
+            let recipe: Result<Recipe, _> = toml::from_str(&text);
+            assert_eq!(recipe.is_ok(), is_known, "{line}: {recipe:?}");
+        }
     }
 }

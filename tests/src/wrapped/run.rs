@@ -46,20 +46,16 @@ run() {
 }
 "#;
 
-/// Runs tests, several at a time.
+/// Runs the tests of a recipe, several at a time.
 ///
 /// # Panics
 /// If the directory has no such library: programs would take the native one.
-pub fn run(
-    recipe: &Recipe,
-    tests: &[Test],
-    programs: &Path,
-    material: &Material,
-    with: &With,
-) -> Vec<Outcome> {
+pub fn run(recipe: &Recipe, programs: &Path, material: &Material, with: &With) -> Vec<Outcome> {
     let library = with.directory.join(&recipe.library);
     assert!(library.exists(), "{} is missing", library.display());
-    in_parallel(tests, |test| one(recipe, test, programs, material, with))
+    in_parallel(&recipe.tests, |test| {
+        one(recipe, test, programs, material, with)
+    })
 }
 
 fn one(recipe: &Recipe, test: &Test, programs: &Path, material: &Material, with: &With) -> Outcome {
@@ -73,7 +69,7 @@ fn one(recipe: &Recipe, test: &Test, programs: &Path, material: &Material, with:
         .arg(limit.as_secs().to_string());
     command.args(["bash", "-c", &format!("{PRELUDE}{}", test.run)]);
     command
-        .env("NAME", &test.name)
+        .env("NAME", &test.program.name)
         .env("SRC", recipe.source())
         .env("ROOT", root());
     command
@@ -101,7 +97,7 @@ fn one(recipe: &Recipe, test: &Test, programs: &Path, material: &Material, with:
         _ => status.to_string(),
     };
     Outcome {
-        test: test.name.clone(),
+        test: test.program.name.clone(),
         passed: status.success(),
         took,
         end: format!("{last}\n[{how}]"),

@@ -41,6 +41,6 @@ pub fn with(recipe: &Recipe, report: &Report, material: &Material) -> With {
         variables,
         // An emulator. What takes this long hangs.
         patience: 20,
-        limit: Some(Duration::from_secs(300)),
+        limit: Some(Duration::from_secs(900)),
     }
 }

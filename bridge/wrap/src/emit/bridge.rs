@@ -16,8 +16,8 @@ use message::member;
 
 use crate::elf::Exports;
 use crate::model::{Header, Parameter, Signature, Type, Value, Variant};
-use crate::notes::Accel;
-use crate::rules::{Crossing, Decision, Rule, Rules, Variable};
+use crate::rules::{Crossing, Decision, Pointed, Rule, Rules, Told, Variable};
+use iotdec_wire::wish::Wish;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -40,7 +40,7 @@ pub struct Plan<'a> {
     /// The file name of the guest part.
     pub guest_part: &'a str,
     /// How much of the accelerator it gets, if that is said.
-    pub accel: Option<Accel>,
+    pub accel: Option<Wish>,
 }
 
 /// A call that crosses: a function that is wrapped, or a variant of one.
@@ -216,14 +216,18 @@ impl<'a> Plan<'a> {
 
 /// Has a function like printf make the text that its format and its arguments stand for:
 /// `iotdec_s`.
-fn tell(signature: &Signature, format: usize) -> String {
+fn tell(signature: &Signature, told: Told) -> String {
     let parameters = &signature.parameters;
     let last = parameters.last().map_or("", |p| &p.name);
+    let start = match told.list {
+        Some(list) => format!("va_copy(iotdec_l.list, {})", parameters[list].name),
+        None => format!("va_start(iotdec_l.list, {last})"),
+    };
     format!(
-        "    struct iotdec_list iotdec_l;\n    va_start(iotdec_l.list, {last});\n    \
+        "    struct iotdec_list iotdec_l;\n    {start};\n    \
          char *iotdec_s = iotdec_told((const char *){}, &iotdec_l);\n    \
          va_end(iotdec_l.list);\n",
-        parameters[format].name
+        parameters[told.format].name
     )
 }
 
@@ -282,13 +286,57 @@ fn pointer_type(signature: &Signature) -> String {
     format!("{} (*)({list})", spelled(&signature.result))
 }
 
-/// The arguments of a call of a function like printf, of which the text is made already.
-fn told(mut arguments: Vec<String>, format: Option<usize>) -> String {
-    if let Some(format) = format {
-        let text = std::mem::replace(&mut arguments[format], "\"%s\"".into());
-        arguments.push(text);
+/// A call of a function that is pointed to. If it is one like printf, the text is made already.
+fn call_pointed(
+    function: String,
+    number: usize,
+    told: Option<Told>,
+    mut given: Vec<String>,
+) -> String {
+    let mut called = function;
+    if let Some(told) = told {
+        let text = std::mem::replace(&mut given[told.format], "\"%s\"".into());
+        if let Some(list) = told.list {
+            given.remove(list);
+            given.insert(0, std::mem::replace(&mut called, format!("list_{number}")));
+        }
+        given.push(text);
     }
-    arguments.join(", ")
+    format!("{called}({})", given.join(", "))
+}
+
+/// Makes a `va_list` of what follows its parameters, for a function that takes one.
+fn with_list(number: usize, pointed: &Pointed, text: &mut String) {
+    let signature = &pointed.signature;
+    let Some(list) = pointed.told.and_then(|told| told.list) else {
+        return;
+    };
+    let mut given: Vec<_> = signature
+        .parameters
+        .iter()
+        .map(|p| p.name.clone())
+        .collect();
+    given[list] = "iotdec_l".into();
+    let mut before = signature.clone();
+    before.parameters.remove(list);
+    before.variadic = true;
+    let last = before.parameters.last().map_or("", |p| &p.name);
+    let result = spelled(&signature.result);
+    let call = format!("iotdec_f({})", given.join(", "));
+    let (call, end) = match returns(signature) {
+        true => (
+            format!("{result} iotdec_r = {call}"),
+            "    return iotdec_r;\n",
+        ),
+        false => (call, ""),
+    };
+    let _ = write!(
+        text,
+        "\nstatic {result} list_{number}({} iotdec_f, {})\n{{\n    va_list iotdec_l;\n    \
+         va_start(iotdec_l, {last});\n    {call};\n    va_end(iotdec_l);\n{end}}}\n",
+        format_args!("__typeof__({})", pointer_type(signature)),
+        parameter_list(&before),
+    );
 }
 
 fn returns(signature: &Signature) -> bool {

@@ -16,11 +16,8 @@ pub enum Pass {
     Strings(Option<Count>),
     /// To memory that is copied.
     Data(Data),
-    /// A file descriptor, of which the library gets a duplicate.
-    Descriptor {
-        /// It is closed when the function returns; else it is the library's to close.
-        is_lent: bool,
-    },
+    /// A file descriptor, or where the function puts some.
+    Descriptor(Descriptor),
     /// Of a field: text that the library sets and the program reads.
     Text,
     /// Of a field that is a function of the program's: the host's library does without.
@@ -28,6 +25,17 @@ pub enum Pass {
     /// Of a result: one of the pointers that the function was given, or into what one of
     /// them points at, or null.
     Argument,
+}
+
+/// File descriptors, of which the other side gets duplicates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Descriptor {
+    /// Who gets it does not close it; else it does.
+    pub is_lent: bool,
+    /// How many a pointer is to; one if nothing is said.
+    pub count: Option<Count>,
+    /// How many of those the function has set.
+    pub back: Option<Count>,
 }
 
 /// Memory that is copied where it is not shared.
@@ -64,8 +72,6 @@ impl TryFrom<String> for Pass {
             "value" => Ok(Self::Value),
             "shared" => Ok(Self::Shared),
             "string" => Ok(Self::String),
-            "descriptor" => Ok(Self::Descriptor { is_lent: false }),
-            "lent descriptor" => Ok(Self::Descriptor { is_lent: true }),
             "text" => Ok(Self::Text),
             "null" => Ok(Self::Null),
             "argument" => Ok(Self::Argument),
@@ -73,16 +79,40 @@ impl TryFrom<String> for Pass {
                 Some((count, "")) => Ok(Self::Strings(count)),
                 _ => Err(format!("{text:?}: after \"strings\" there can be [COUNT]")),
             },
-            other => data(other).map(Self::Data).ok_or_else(|| {
-                format!(
-                    "{text:?} is no way to cross; there are \"value\", \"shared\", \"string\", \
-                     \"strings\", \"text\", \"null\", \"argument\", \"in\", \"out\", \"inout\", the last \
-                     three with [COUNT] or [COUNT bytes], and after it \", back[COUNT]\" \
-                     \", moves\" or \", keep\""
-                )
-            }),
+            other => {
+                let descriptor = descriptor(other).map(Self::Descriptor);
+                let known = descriptor.or_else(|| data(other).map(Self::Data));
+                known.ok_or_else(|| {
+                    format!(
+                        "{text:?} is no way to cross; there are \"value\", \"shared\", \"string\", \
+                         \"strings\", \"text\", \"null\", \"argument\", \"descriptor\", \
+                         \"lent descriptor\", \"in\", \"out\", \"inout\", the last three with [COUNT] or \
+                         [COUNT bytes], and after it \", back[COUNT]\" \", moves\" or \", keep\""
+                    )
+                })
+            }
         }
     }
+}
+
+fn descriptor(text: &str) -> Option<Descriptor> {
+    let (is_lent, word) = match text.strip_prefix("lent ") {
+        Some(rest) => (true, rest.trim_start()),
+        None => (false, text),
+    };
+    let (count, rest) = amount(word.strip_prefix("descriptor")?)?;
+    let (back, rest) = match rest.trim_start().strip_prefix(',') {
+        Some(more) => {
+            let (back, rest) = amount(more.trim_start().strip_prefix("back")?)?;
+            (Some(back?), rest)
+        }
+        None => (None, rest),
+    };
+    rest.trim().is_empty().then_some(Descriptor {
+        is_lent,
+        count,
+        back,
+    })
 }
 
 fn data(text: &str) -> Option<Data> {
@@ -167,6 +197,16 @@ mod tests {
         assert_eq!(out.back, count("result", true));
         assert_eq!(data("in[n bytes]").count, count("n", true));
         assert_eq!(data("in[megabytes]").count, count("megabytes", false));
+        let descriptor = |text: &str| match pass(text) {
+            Ok(Pass::Descriptor(descriptor)) => descriptor,
+            other => panic!("{text}: {other:?}"),
+        };
+        let plain = descriptor("descriptor");
+        assert!(!plain.is_lent && plain.count.is_none() && plain.back.is_none());
+        let some = descriptor("lent descriptor[4], back[result == 0]");
+        assert!(some.is_lent);
+        assert_eq!(some.count, count("4", false));
+        assert_eq!(some.back, count("result == 0", false));
         for wrong in [
             "",
             "into",
@@ -176,6 +216,9 @@ mod tests {
             "out, back",
             "in, kept",
             "values",
+            "lentdescriptor",
+            "descriptor, keep",
+            "descriptors",
         ] {
             assert!(pass(wrong).is_err(), "{wrong}");
         }

@@ -39,9 +39,9 @@ impl Reader {
         };
         let to = self.value(element, names);
         Value {
-            spelling: match &to.kind {
-                Type::Function(_) => format!("__typeof__({}) *", to.spelling),
-                _ => format!("{} *", to.spelling),
+            spelling: match to.spelling.contains(['(', '[']) {
+                true => format!("__typeof__({}) *", to.spelling),
+                false => format!("{} *", to.spelling),
             },
             is_const: false,
             is_restrict: false,

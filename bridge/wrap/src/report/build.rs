@@ -116,6 +116,8 @@ fn function_entry(facts: Facts, abi: &Abi, name: &str, function: &Function) -> F
         let note = "it takes more than it declares, and no attribute names a format";
         finding.notes.push(note.into());
     }
+    let of_wrapping = facts.notes.get(name).into_iter().flatten();
+    finding.notes.extend(of_wrapping.map(|note| (*note).into()));
     let values = std::iter::once(("result", &signature.result));
     let parameters = signature.parameters.iter();
     let values = values.chain(parameters.map(|p| (p.name.as_str(), &p.value)));

@@ -2,6 +2,7 @@
 //! that the program is given to follow.
 
 use super::pointers::{by_value, is_amount, one};
+use super::reach::fields_in_use;
 use super::{Block, Crossing, Decider, Element, Whose, names};
 use crate::model::{Float, Parameter, Signature, Type, Value};
 use crate::notes::{Count, Data, Pass};
@@ -20,6 +21,7 @@ pub struct Held {
 impl Decider<'_> {
     /// The parameters of a function of the program's, and what it returns.
     pub(super) fn inward(&mut self, whose: Whose) -> Result<(Vec<Crossing>, Crossing), String> {
+        self.without_descriptors(whose)?;
         let signature = whose.signature;
         let mut parameters = Vec::new();
         for (index, parameter) in signature.parameters.iter().enumerate() {
@@ -139,15 +141,7 @@ impl Decider<'_> {
         let guest = self.guest;
         match kind {
             Type::Record(tag) => {
-                let record = &guest.records[tag];
-                // Nobody knows which member of a union is in use.
-                let fields = record.layout.iter().filter(|_| !record.is_union);
-                for field in fields.flat_map(|layout| &layout.fields) {
-                    let name = match (path, &field.name[..]) {
-                        (path, "") => path.to_owned(),
-                        ("", name) => name.to_owned(),
-                        (path, name) => format!("{path}.{name}"),
-                    };
+                for (name, field) in fields_in_use(&guest.records[tag], path) {
                     let offset = offset + field.offset / 8;
                     let is_pointer = matches!(field.value.kind, Type::Pointer(_));
                     if !is_pointer {

@@ -1,6 +1,6 @@
 //! What parameters point at.
 
-use super::{Block, Crossing, Decider, Element, Whose, interfaces, names, streams};
+use super::{Block, Crossing, Decider, Element, Whose, descriptors, interfaces, names, streams};
 use crate::model::{Float, Parameter, Type, Value};
 use crate::notes::{Count, Data, Elements, Pass, Pointers, Way};
 
@@ -29,15 +29,12 @@ impl Decider<'_> {
                 whose.table, parameter.name
             )
         };
+        if let Some(Pass::Descriptor(noted)) = &noted {
+            return descriptors::parameter(whose, parameter, noted);
+        }
         let Type::Pointer(to) = &value.kind else {
             let is_descriptor =
                 value.kind.integer_size() == Some(4) && names::is_descriptor(&parameter.name);
-            if value.kind.integer_size() == Some(4)
-                && let Some(Pass::Descriptor { is_lent }) = noted
-                && !whose.lenient
-            {
-                return Ok(Crossing::Descriptor { is_lent });
-            }
             if is_descriptor && noted.is_none() && !whose.lenient {
                 return Err(format!(
                     "by its name it is a file descriptor, which means nothing in another \
@@ -123,7 +120,7 @@ impl Decider<'_> {
         Ok(match pass {
             Pass::Value => Crossing::Value,
             Pass::Shared => Crossing::Shared,
-            Pass::Descriptor { .. } => return Err("a pointer is no file descriptor".into()),
+            Pass::Descriptor(_) => return Err("a pointer is no file descriptor".into()),
             Pass::Text => return Err("only a field of a struct can be \"text\"".into()),
             Pass::Null => {
                 return Err("only a function pointer in a struct can be \"null\"".into());

@@ -2,7 +2,7 @@
 //! are: they have to be known to the runtime before the other side can call them.
 
 use super::{Crossing, Decider, Rule, Whose};
-use crate::model::{Header, Signature, Type};
+use crate::model::{Field, Header, Record, Signature, Type};
 use std::collections::BTreeSet;
 
 /// Something in a struct that leads to functions.
@@ -86,15 +86,7 @@ impl Decider<'_> {
     /// What is in a struct, which lies in another at `path`.
     fn reached_in(&mut self, tag: &str, path: &str, reached: &mut Vec<(String, Reached)>) {
         let guest = self.guest;
-        let record = &guest.records[tag];
-        // Nobody knows which member of a union is in use.
-        let fields = record.layout.iter().filter(|_| !record.is_union);
-        for field in fields.flat_map(|layout| &layout.fields) {
-            let name = match (path, &field.name[..]) {
-                (path, "") => path.to_owned(),
-                ("", name) => name.to_owned(),
-                (path, name) => format!("{path}.{name}"),
-            };
+        for (name, field) in fields_in_use(&guest.records[tag], path) {
             match &field.value.kind {
                 Type::Record(inner) => self.reached_in(inner, &name, reached),
                 Type::Pointer(to) => match &to.kind {
@@ -116,4 +108,21 @@ impl Decider<'_> {
             }
         }
     }
+}
+
+/// The fields of a struct that lies in another at `path`, and where they are as C names it.
+pub(super) fn fields_in_use<'a>(
+    record: &'a Record,
+    path: &'a str,
+) -> impl Iterator<Item = (String, &'a Field)> {
+    // Nobody knows which member of a union is in use.
+    let layout = record.layout.iter().filter(|_| !record.is_union);
+    layout.flat_map(|layout| &layout.fields).map(move |field| {
+        let name = match (path, &field.name[..]) {
+            (path, "") => path.to_owned(),
+            ("", name) => name.to_owned(),
+            (path, name) => format!("{path}.{name}"),
+        };
+        (name, field)
+    })
 }

@@ -44,7 +44,11 @@ impl Decider<'_> {
         let guest = self.guest;
         let variable = &guest.variables[name];
         if symbol.is_thread_local || variable.is_thread_local {
-            return Err("each thread has its own, and the program has other threads".into());
+            return Err(
+                "each thread has its own, and the program has other threads; \
+                        let a function of the library give its value"
+                    .into(),
+            );
         }
         let host = self.host.variables.get(name);
         let host = host.ok_or("the headers declare it for the guest alone")?;

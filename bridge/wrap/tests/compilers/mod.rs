@@ -1,5 +1,6 @@
 //! Holds what libclang says of types against a compiler.
 
+use iotdec_wrap::compile;
 use iotdec_wrap::model::{Header, Layout, Type};
 use object::{Object, ObjectSection, ObjectSymbol};
 use std::fmt::Write;
@@ -7,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// The compilers: the guest's, and the host's.
-pub const COMPILERS: [&str; 2] = ["aarch64-linux-gnu-gcc", "gcc"];
+pub const COMPILERS: [&str; 2] = [compile::GUEST.name, compile::HOST.name];
 
 /// What was checked.
 #[derive(Debug, Default)]

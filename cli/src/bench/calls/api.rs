@@ -25,7 +25,7 @@ pub struct Api {
 impl Api {
     /// Loads the library.
     pub fn open(path: &Path) -> Result<Self, Failure> {
-        Self::try_open(path).map_err(failed)
+        Ok(Self::try_open(path)?)
     }
 
     fn try_open(path: &Path) -> Result<Self, CallError> {
@@ -57,28 +57,25 @@ impl Api {
     }
 }
 
-fn failed(error: CallError) -> Failure {
-    Failure::Error(error.to_string())
-}
-
 fn integer(value: &Value) -> i128 {
     value.integer().unwrap_or_default()
 }
 
 impl Calls for Api {
     fn empty(&mut self) -> Result<(), Failure> {
-        self.empty.call(&[]).map(|_| ()).map_err(failed)
+        self.empty.call(&[])?;
+        Ok(())
     }
 
     fn two(&mut self, a: i32, b: i32) -> Result<i32, Failure> {
-        let result = self.two.call(&[a.into(), b.into()]).map_err(failed)?;
+        let result = self.two.call(&[a.into(), b.into()])?;
         Ok(integer(&result) as i32)
     }
 
     fn block(&mut self, block: [u64; 8]) -> Result<[u64; 8], Failure> {
         let words = block.map(Value::from).to_vec();
         let argument = Value::List(vec![Value::List(words)]);
-        let result = self.block.call(&[argument]).map_err(failed)?;
+        let result = self.block.call(&[argument])?;
         let words = result.list().and_then(|fields| fields.first()?.list());
         let mut words = words.unwrap_or_default().iter();
         Ok(block.map(|_| words.next().map_or(0, integer) as u64))
@@ -87,21 +84,21 @@ impl Calls for Api {
     fn bytes(&mut self, data: &mut [u8; BYTES]) -> Result<(), Failure> {
         self.data.write(data);
         let arguments = [Value::from(&self.data), BYTES.into()];
-        self.bytes.call(&arguments).map_err(failed)?;
+        self.bytes.call(&arguments)?;
         data.copy_from_slice(&self.data.read());
         Ok(())
     }
 
     fn back(&mut self, count: i32) -> Result<i32, Failure> {
         let arguments = [Value::from(&self.tick), count.into()];
-        let result = self.back.call(&arguments).map_err(failed)?;
+        let result = self.back.call(&arguments)?;
         Ok(integer(&result) as i32)
     }
 
     fn question(&mut self, numbers: &mut [u32; 2]) -> Result<u32, Failure> {
         self.numbers.write(numbers);
         let arguments = [Value::from(&self.numbers)];
-        let result = self.question.call(&arguments).map_err(failed)?;
+        let result = self.question.call(&arguments)?;
         numbers.copy_from_slice(&self.numbers.read());
         Ok(integer(&result) as u32)
     }

@@ -5,9 +5,7 @@ use crate::bench::statistics::Summary;
 use crate::failure::Failure;
 use crate::interrupt;
 use iotdec_bridge::Wish;
-use iotdec_bridge::dynamic::{
-    CallError, Function, Library, Memory, Options, Signature, Type, Value,
-};
+use iotdec_bridge::dynamic::{Function, Library, Memory, Options, Signature, Type, Value};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -15,8 +13,8 @@ use std::time::Instant;
 const WAYS: [Wish; 2] = [Wish::Off, Wish::Turbo];
 
 /// Does something, and gives what came of it.
-type Task = Box<dyn Fn() -> Result<Vec<u8>, CallError>>;
-type MakeTask = fn(&Open<'_>, usize) -> Result<Task, CallError>;
+type Task = Box<dyn Fn() -> Result<Vec<u8>, Failure>>;
+type MakeTask = fn(&Open<'_>, usize) -> Result<Task, Failure>;
 
 /// Each with the library, and how often it is done at a time.
 const TASKS: [(&str, &str, usize, MakeTask); 6] = [
@@ -48,22 +46,26 @@ pub fn measure(rounds: u32, is_short: bool) -> Result<Vec<Work>, Failure> {
                 // Its name: beside the default one, or that.
                 sysroot: Some(PathBuf::from("libraries")),
                 accel: Some(accel),
+                ..Options::default()
             };
-            let library = Library::open(library, &options)?;
-            make(&Open(&library), if is_short { 100 } else { 1 })
+            Library::open(library, &options)
         };
-        let tasks = WAYS.map(open);
-        let [Ok(plain), Ok(turbo)] = tasks else {
-            let why = tasks.into_iter().find_map(Result::err);
-            let why = why.map_or(String::new(), |error| error.to_string());
-            eprintln!("{name}: not measured: {why} (make sysroot-libraries fetches libraries)");
-            continue;
+        let [plain, turbo] = match WAYS.map(open) {
+            [Ok(plain), Ok(turbo)] => [plain, turbo],
+            [Err(why), _] | [_, Err(why)] => {
+                eprintln!("{name}: not measured: {why} (make sysroot-libraries fetches libraries)");
+                continue;
+            }
         };
-        let tasks = [plain, turbo];
+        let part = if is_short { 100 } else { 1 };
+        let tasks = [make(&Open(&plain), part)?, make(&Open(&turbo), part)?];
         // Also, the first time, what is translated is not counted.
-        if failed(tasks[0]())? != failed(tasks[1]())? {
-            let text = format!("{name}: turbo gives another result");
-            return Err(Failure::Error(text));
+        if tasks[0]()? != tasks[1]()? {
+            return Err(Failure::new(
+                format!("{name}: turbo gives another result than QEMU alone"),
+                "That is a mistake of the accelerator: IOTDEC_ACCEL_MODE=native does without turbo; \
+                 please report it",
+            ));
         }
         let mut ms = [Vec::new(), Vec::new()];
         for round in 0..rounds as usize {
@@ -71,7 +73,7 @@ pub fn measure(rounds: u32, is_short: bool) -> Result<Vec<Work>, Failure> {
                 let way = (round + turn) % 2;
                 let start = Instant::now();
                 for _ in 0..times {
-                    failed(tasks[way]())?;
+                    tasks[way]()?;
                 }
                 ms[way].push(start.elapsed().as_secs_f64() * 1e3 / times as f64);
                 interrupt::check()?;
@@ -91,10 +93,6 @@ pub fn measure(rounds: u32, is_short: bool) -> Result<Vec<Work>, Failure> {
     Ok(results)
 }
 
-fn failed<T>(result: Result<T, CallError>) -> Result<T, Failure> {
-    result.map_err(|error| Failure::Error(error.to_string()))
-}
-
 /// A library whose functions are asked for by name.
 struct Open<'a>(&'a Library);
 
@@ -103,28 +101,61 @@ const I: Type = Type::I32;
 const L: Type = Type::U64;
 
 impl Open<'_> {
-    fn function(&self, name: &str, result: Type, takes: &[Type]) -> Result<Function, CallError> {
+    fn function(&self, name: &'static str, result: Type, takes: &[Type]) -> Result<Named, Failure> {
         let signature = Signature::new(result, takes.iter().cloned())?;
-        self.0.function(name, signature)
+        let function = self.0.function(name, signature)?;
+        Ok(Named { name, function })
     }
 
-    fn room(&self, size: usize) -> Result<Memory<u8>, CallError> {
-        self.0.allocate(size)
+    fn room(&self, size: usize) -> Result<Memory<u8>, Failure> {
+        Ok(self.0.allocate(size)?)
     }
 }
 
-/// A call that must return this.
-fn returns(expected: i128, function: &Function, arguments: &[Value]) -> Result<(), CallError> {
-    let result = function.call(arguments)?.integer();
-    assert_eq!(result, Some(expected), "what a library returned");
-    Ok(())
+/// A function that can be told of.
+struct Named {
+    name: &'static str,
+    function: Function,
 }
 
-/// A call that returns a pointer.
-fn pointer(function: &Function, arguments: &[Value]) -> Result<u64, CallError> {
-    let result = function.call(arguments)?.pointer().unwrap_or_default();
-    assert_ne!(result, 0, "a library made nothing");
-    Ok(result)
+impl Named {
+    fn call(&self, arguments: &[Value]) -> Result<Value, Failure> {
+        Ok(self.function.call(arguments)?)
+    }
+
+    /// A call that must return this.
+    fn returns(&self, expected: i128, arguments: &[Value]) -> Result<(), Failure> {
+        let result = self.call(arguments)?;
+        match result.integer() {
+            Some(number) if number == expected => Ok(()),
+            _ => Err(self.unexpected(&result)),
+        }
+    }
+
+    /// A call that returns a pointer.
+    fn pointer(&self, arguments: &[Value]) -> Result<u64, Failure> {
+        let result = self.call(arguments)?;
+        match result.pointer() {
+            Some(address) if address != 0 => Ok(address),
+            _ => Err(self.unexpected(&result)),
+        }
+    }
+
+    /// A call that returns how much there is.
+    fn size(&self, arguments: &[Value]) -> Result<u64, Failure> {
+        let result = self.call(arguments)?;
+        let size = result.integer().and_then(|size| u64::try_from(size).ok());
+        size.filter(|size| *size > 0)
+            .ok_or_else(|| self.unexpected(&result))
+    }
+
+    fn unexpected(&self, result: &Value) -> Failure {
+        Failure::new(
+            format!("{} failed: it returned {result:?}", self.name),
+            "Remove .deps/sysroot-libraries and run make sysroot-libraries, which fetches the libraries \
+             anew; if it fails again, please report it",
+        )
+    }
 }
 
 fn first(memory: &Memory<u8>, size: u64) -> Vec<u8> {
@@ -184,15 +215,15 @@ fn picture(width: usize, height: usize) -> Vec<u8> {
 
 /// zlib's functions on 10 MB: `compress2`, `uncompress`, and the memory for them.
 struct Zlib {
-    compress: Function,
-    uncompress: Function,
+    compress: Named,
+    uncompress: Named,
     plain: Memory<u8>,
     packed: Memory<u8>,
     size: Memory<u64>,
 }
 
 impl Zlib {
-    fn new(library: &Open<'_>, part: usize) -> Result<Self, CallError> {
+    fn new(library: &Open<'_>, part: usize) -> Result<Self, Failure> {
         let plain = text(10_000_000 / part);
         Ok(Self {
             compress: library.function("compress2", I, &[P, P, P, L, I])?,
@@ -203,33 +234,30 @@ impl Zlib {
         })
     }
 
-    fn compress(&self) -> Result<u64, CallError> {
+    fn compress(&self) -> Result<u64, Failure> {
         self.size.write(&[self.packed.len() as u64]);
         let [to, size, from] = [
             (&self.packed).into(),
             (&self.size).into(),
             (&self.plain).into(),
         ];
-        returns(
-            0,
-            &self.compress,
-            &[to, size, from, self.plain.len().into(), 6.into()],
-        )?;
+        self.compress
+            .returns(0, &[to, size, from, self.plain.len().into(), 6.into()])?;
         Ok(self.size.read()[0])
     }
 
-    fn decompress(&self, packed: u64) -> Result<(), CallError> {
+    fn decompress(&self, packed: u64) -> Result<(), Failure> {
         self.size.write(&[self.plain.len() as u64]);
         let [to, size, from] = [
             (&self.plain).into(),
             (&self.size).into(),
             (&self.packed).into(),
         ];
-        returns(0, &self.uncompress, &[to, size, from, packed.into()])
+        self.uncompress.returns(0, &[to, size, from, packed.into()])
     }
 }
 
-fn compress(library: &Open<'_>, part: usize) -> Result<Task, CallError> {
+fn compress(library: &Open<'_>, part: usize) -> Result<Task, Failure> {
     let zlib = Zlib::new(library, part)?;
     Ok(Box::new(move || {
         let size = zlib.compress()?;
@@ -237,7 +265,7 @@ fn compress(library: &Open<'_>, part: usize) -> Result<Task, CallError> {
     }))
 }
 
-fn decompress(library: &Open<'_>, part: usize) -> Result<Task, CallError> {
+fn decompress(library: &Open<'_>, part: usize) -> Result<Task, Failure> {
     let zlib = Zlib::new(library, part)?;
     let size = zlib.compress()?;
     Ok(Box::new(move || {
@@ -246,7 +274,7 @@ fn decompress(library: &Open<'_>, part: usize) -> Result<Task, CallError> {
     }))
 }
 
-fn rows(library: &Open<'_>, part: usize) -> Result<Task, CallError> {
+fn rows(library: &Open<'_>, part: usize) -> Result<Task, Failure> {
     let open = library.function("sqlite3_open", I, &[P, P])?;
     let run = library.function("sqlite3_exec", I, &[P, P, P, P, P])?;
     let changes = library.function("sqlite3_total_changes", I, &[P])?;
@@ -263,7 +291,7 @@ fn rows(library: &Open<'_>, part: usize) -> Result<Task, CallError> {
     );
     let sql = library.0.share(sql.as_bytes())?;
     Ok(Box::new(move || {
-        returns(0, &open, &[(&name).into(), (&place).into()])?;
+        open.returns(0, &[(&name).into(), (&place).into()])?;
         let base = Value::Pointer(place.read()[0]);
         let null = Value::NULL;
         let arguments = [
@@ -273,9 +301,9 @@ fn rows(library: &Open<'_>, part: usize) -> Result<Task, CallError> {
             null.clone(),
             null,
         ];
-        returns(0, &run, &arguments)?;
+        run.returns(0, &arguments)?;
         let done = changes.call(std::slice::from_ref(&base))?;
-        returns(0, &close, &[base])?;
+        close.returns(0, &[base])?;
         Ok(format!("{done:?}").into_bytes())
     }))
 }
@@ -292,7 +320,7 @@ fn png_image(width: usize, height: usize) -> [u64; 13] {
     image
 }
 
-fn png(library: &Open<'_>, part: usize) -> Result<Task, CallError> {
+fn png(library: &Open<'_>, part: usize) -> Result<Task, Failure> {
     let (width, height) = (1280, 720 / part);
     let write = library.function("png_image_write_to_memory", I, &[P, P, P, I, P, I, P])?;
     let begin = library.function("png_image_begin_read_from_memory", I, &[P, P, L])?;
@@ -306,20 +334,19 @@ fn png(library: &Open<'_>, part: usize) -> Result<Task, CallError> {
         .into_iter()
         .chain([(&pixels).into(), 0.into(), Value::NULL])
         .collect();
-    returns(1, &write, &arguments)?;
+    write.returns(1, &arguments)?;
     let size = size.read()[0];
     Ok(Box::new(move || {
         image.write(&png_image(0, 0));
-        returns(1, &begin, &[(&image).into(), (&packed).into(), size.into()])?;
+        begin.returns(1, &[(&image).into(), (&packed).into(), size.into()])?;
         let [version, sizes] = [image.read()[1], image.read()[2]];
         image.write(&[
             image.read()[0],
             version,
             sizes & 0xffff_ffff | u64::from(PNG_RGB) << 32,
         ]);
-        returns(
+        finish.returns(
             1,
-            &finish,
             &[
                 (&image).into(),
                 Value::NULL,
@@ -336,7 +363,7 @@ fn png(library: &Open<'_>, part: usize) -> Result<Task, CallError> {
 const TJ_RGB: i32 = 0;
 const TJ_420: i32 = 2;
 
-fn jpeg(library: &Open<'_>, part: usize) -> Result<Task, CallError> {
+fn jpeg(library: &Open<'_>, part: usize) -> Result<Task, Failure> {
     let (width, height) = (1280, 720 / part);
     let compressor = library.function("tjInitCompress", P, &[])?;
     let decompressor = library.function("tjInitDecompress", P, &[])?;
@@ -345,18 +372,18 @@ fn jpeg(library: &Open<'_>, part: usize) -> Result<Task, CallError> {
     let pixels = library.0.share(&picture(width, height))?;
     let [at, size] = [library.0.share(&[0u64])?, library.0.share(&[0u64])?];
     let sizes = [width as i32, 0, height as i32, TJ_RGB].map(Value::from);
-    let mut arguments = vec![Value::Pointer(pointer(&compressor, &[])?), (&pixels).into()];
+    let mut arguments = vec![Value::Pointer(compressor.pointer(&[])?), (&pixels).into()];
     arguments.extend(sizes.clone());
     arguments.extend([(&at).into(), (&size).into()]);
     arguments.extend([TJ_420, 90, 0].map(Value::from));
-    returns(0, &compress, &arguments)?;
-    let mut arguments = vec![Value::Pointer(pointer(&decompressor, &[])?)];
+    compress.returns(0, &arguments)?;
+    let mut arguments = vec![Value::Pointer(decompressor.pointer(&[])?)];
     arguments.extend([Value::Pointer(at.read()[0]), size.read()[0].into()]);
     arguments.push((&pixels).into());
     arguments.extend(sizes);
     arguments.push(0.into());
     Ok(Box::new(move || {
-        returns(0, &decompress, &arguments)?;
+        decompress.returns(0, &arguments)?;
         Ok(pixels.read())
     }))
 }
@@ -366,7 +393,7 @@ const OPUS_AUDIO: i32 = 2049;
 /// Samples of 20 ms.
 const FRAME: usize = 960;
 
-fn opus(library: &Open<'_>, part: usize) -> Result<Task, CallError> {
+fn opus(library: &Open<'_>, part: usize) -> Result<Task, Failure> {
     let create = library.function("opus_encoder_create", P, &[I, I, I, P])?;
     let encode = library.function("opus_encode", I, &[P, P, I, P, I])?;
     let destroy = library.function("opus_encoder_destroy", Type::Void, &[P])?;
@@ -385,15 +412,13 @@ fn opus(library: &Open<'_>, part: usize) -> Result<Task, CallError> {
     Ok(Box::new(move || {
         let new = [48_000, 2, OPUS_AUDIO].map(Value::from);
         let new: Vec<Value> = new.into_iter().chain([(&error).into()]).collect();
-        let encoder = Value::Pointer(pointer(&create, &new)?);
+        let encoder = Value::Pointer(create.pointer(&new)?);
         let mut all = Vec::new();
         for frame in 0..frames {
             let from = Value::Pointer(sound.address() + (frame * FRAME * 4) as u64);
             let [to, most] = [(&packet).into(), (packet.len() as i32).into()];
-            let size = encode.call(&[encoder.clone(), from, (FRAME as i32).into(), to, most])?;
-            let size = size.integer().filter(|size| *size > 0).unwrap_or_default();
-            assert!(size > 0, "Opus encodes nothing");
-            all.extend(first(&packet, size as u64));
+            let size = encode.size(&[encoder.clone(), from, (FRAME as i32).into(), to, most])?;
+            all.extend(first(&packet, size));
         }
         destroy.call(&[encoder])?;
         Ok(all)

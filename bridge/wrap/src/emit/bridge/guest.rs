@@ -3,7 +3,7 @@
 
 use super::beside;
 use super::message::{REGISTERS, STACK_WORDS, is_bytes, member};
-use super::{Plan, Wrapped, parameter_list, pointer_type, returns, spelled, tell, told};
+use super::{Plan, Wrapped, call_pointed, parameter_list, pointer_type, returns, spelled, tell};
 use crate::model::{Float, Parameter, Signature, Type, Value};
 use crate::rules::{Crossing, FormatRule, Pointed, Variable};
 use std::fmt::Write;
@@ -203,11 +203,9 @@ fn variable(general: usize, floating: usize) -> String {
 /// Calls a function of the guest for the program.
 fn serve(number: usize, pointed: &Pointed, text: &mut String) {
     let signature = &pointed.signature;
-    let call = format!(
-        "(({})iotdec_target_)({})",
-        pointer_type(signature),
-        told(arguments(signature), pointed.format)
-    );
+    super::with_list(number, pointed, text);
+    let function = format!("(({})iotdec_target_)", pointer_type(signature));
+    let call = call_pointed(function, number, pointed.told, arguments(signature));
     let _ = write!(
         text,
         "\nstatic void serve_{number}(void *iotdec_p, void *iotdec_target_)\n{{\n    \
@@ -223,24 +221,25 @@ fn serve(number: usize, pointed: &Pointed, text: &mut String) {
 /// What the library calls when it calls a function of the program.
 fn entry(number: usize, pointed: &Pointed, text: &mut String) {
     let Pointed {
-        signature, format, ..
+        signature, told, ..
     } = pointed;
     let result = spelled(&signature.result);
-    let told = format.map_or_else(String::new, |format| tell(signature, format));
+    let tell = told.map_or_else(String::new, |told| tell(signature, told));
     let _ = write!(
         text,
-        "\nstatic {result} entry_{number}({})\n{{\n    void *iotdec_to = iotdec_target;\n{told}    \
+        "\nstatic {result} entry_{number}({})\n{{\n    void *iotdec_to = iotdec_target;\n{tell}    \
          struct iotdec_callback iotdec_c;\n    struct s_{number} *iotdec_m = \
          iotdec_callback_begin(&iotdec_c, sizeof *iotdec_m);\n",
         parameter_list(signature)
     );
     for (index, Parameter { name, value, .. }) in signature.parameters.iter().enumerate() {
-        *text += &match *format == Some(index) {
-            true => format!(
+        *text += &match told {
+            Some(told) if told.format == index => format!(
                 "    iotdec_m->{} = (uint64_t)(uintptr_t)iotdec_s;\n",
                 member(name)
             ),
-            false => pack(name, value),
+            Some(told) if told.list == Some(index) => String::new(),
+            _ => pack(name, value),
         };
     }
     let _ = writeln!(
@@ -255,7 +254,7 @@ fn entry(number: usize, pointed: &Pointed, text: &mut String) {
         );
     }
     *text += "    iotdec_callback_end(&iotdec_c);\n";
-    if format.is_some() {
+    if told.is_some() {
         *text += "    free(iotdec_s);\n";
     }
     if returns(signature) {

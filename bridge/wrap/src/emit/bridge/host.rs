@@ -1,6 +1,7 @@
 //! The host's part: the library's functions as the program calls them.
 
 mod call;
+mod descriptors;
 mod result;
 mod serve;
 mod variadic;
@@ -11,7 +12,6 @@ use super::{
     variables,
 };
 use crate::model::Signature;
-use crate::notes::Accel;
 use crate::rules::{Decision, Pointed, Variable};
 use call::Call;
 use result::zero;
@@ -24,7 +24,9 @@ pub fn source(plan: &Plan, fingerprint: u64) -> String {
     text += "#include \"iotdec_wrapper.h\"\n#include \"iotdec.h\"\n#include \"headers.h\"\n\
              #include \"messages.h\"\n#include \"iotdec_bridge.h\"\n\n";
     let signatures = plan.rules.signatures.len();
-    let accel = plan.accel.map_or("0", Accel::constant);
+    let accel = plan.accel.map_or("0".into(), |wish| {
+        format!("IOTDEC_ACCEL_{}", wish.name().to_uppercase())
+    });
     let _ = write!(
         text,
         "static void (*const iotdec_serve[{0}])(void *, void *);\n\
@@ -159,7 +161,7 @@ fn entry(plan: &Plan, number: usize, pointed: &Pointed, text: &mut String) {
     let target = "void *iotdec_to = iotdec_target;\n";
     let run = format!("iotdec_call_pointer(&iotdec_c, {number}, iotdec_to)");
     let message = format!("struct s_{number} *iotdec_m");
-    let Some(format) = pointed.format else {
+    let Some(tells) = pointed.told else {
         *text += &call.function(&head, &format!("{target}    {message}"), &run, false);
         return;
     };
@@ -173,7 +175,7 @@ fn entry(plan: &Plan, number: usize, pointed: &Pointed, text: &mut String) {
     );
     *text += &call.function(&told, &message, &run, false);
     let mut given: Vec<_> = fixed.parameters.iter().map(|p| &p.name[..]).collect();
-    given[format] = "iotdec_s";
+    given[tells.format] = "iotdec_s";
     let call = format!("told_{number}(iotdec_to, {})", given.join(", "));
     let (call, end) = match returns(signature) {
         true => (
@@ -185,6 +187,6 @@ fn entry(plan: &Plan, number: usize, pointed: &Pointed, text: &mut String) {
     let _ = write!(
         text,
         "\n{head}\n{{\n    {target}{}    {call};\n    free(iotdec_s);\n{end}}}\n",
-        tell(signature, format)
+        tell(signature, tells)
     );
 }

@@ -1,6 +1,7 @@
 //! A function of the library's in the host's part: what is given goes into a message, what
 //! comes back out of it.
 
+use super::descriptors;
 use super::result::{on_crash, unqualified};
 use crate::emit::bridge::guest::pack;
 use crate::emit::bridge::message::member;
@@ -38,7 +39,9 @@ impl Call<'_> {
         let mut text = format!(
             "\n{head}\n{{\n    struct iotdec_call iotdec_c;\n    {begin} = \
              iotdec_call_begin(&iotdec_c, &iotdec_wrapper, sizeof *iotdec_m);\n    \
-             if (!iotdec_m)\n        {fail};\n"
+             if (!iotdec_m) {{\n{}        {fail};\n    }}\n{}",
+            self.without_descriptors(),
+            self.room_for_descriptors(),
         );
         // Amounts first: they may be of what later parameters are to point at.
         for (parameter, crossing) in self.parameters() {
@@ -55,8 +58,11 @@ impl Call<'_> {
         text += "    if (iotdec_ok) {\n";
         text += &self.result();
         // Amounts of what was written may be of what was written.
-        let has_back =
-            |crossing: &Crossing| matches!(crossing, Crossing::Data(block) if block.back.is_some());
+        let has_back = |crossing: &Crossing| match crossing {
+            Crossing::Data(block) => block.back.is_some(),
+            Crossing::Descriptors { back, .. } => back.is_some(),
+            _ => false,
+        };
         for late in [false, true] {
             for (parameter, crossing) in self.parameters() {
                 if has_back(crossing) == late {
@@ -82,6 +88,8 @@ impl Call<'_> {
                 );
             }
         }
+        // Last, as all or none cross.
+        text += &self.descriptors();
         if returns(self.signature) {
             let _ = write!(
                 text,
@@ -105,6 +113,9 @@ impl Call<'_> {
             Crossing::Number | Crossing::Record | Crossing::Value => pack(name, &parameter.value),
             Crossing::Descriptor { .. } => {
                 format!("    {field} = (uint32_t)iotdec_give_descriptor(&iotdec_c, {name});\n")
+            }
+            Crossing::Descriptors { count, back, .. } => {
+                descriptors::before(parameter, count, back.is_some())
             }
             Crossing::Handle => {
                 format!("    {field} = iotdec_handle(&iotdec_c, (const void *){name});\n")
@@ -215,6 +226,13 @@ impl Call<'_> {
             let meet = reach::meet(self.plan, kind, &parameter.name);
             return meet.map_or_else(String::new, |meet| format!("        {meet}"));
         }
+        if let Crossing::Descriptors {
+            back: Some(count), ..
+        } = crossing
+        {
+            let written = written(parameter, count, self.result_by_name());
+            return descriptors::after(parameter, &written);
+        }
         let Crossing::Data(block) = crossing else {
             return String::new();
         };
@@ -225,10 +243,7 @@ impl Call<'_> {
             return beside::after(parameter, size);
         }
         let name = &parameter.name;
-        let result = match returns(self.signature) {
-            true => "            __typeof__(iotdec_r) result IOTDEC_UNUSED = iotdec_r;\n",
-            false => "",
-        };
+        let result = self.result_by_name();
         match &block.element {
             Element::Record(_) => String::new(),
             Element::Repacked(tag) => repack::after(parameter, block, tag, result),
@@ -251,6 +266,14 @@ impl Call<'_> {
                     )
                 }
             },
+        }
+    }
+
+    /// Declares what amounts may be of.
+    fn result_by_name(&self) -> &'static str {
+        match returns(self.signature) {
+            true => "            __typeof__(iotdec_r) result IOTDEC_UNUSED = iotdec_r;\n",
+            false => "",
         }
     }
 
@@ -327,7 +350,7 @@ impl Call<'_> {
     }
 }
 
-fn element_size(parameter: &Parameter, count: &Count) -> String {
+pub fn element_size(parameter: &Parameter, count: &Count) -> String {
     let to = parameter.value.kind.pointee();
     if count.in_bytes || to.is_none_or(|to| to.kind == Type::Void) {
         "1".into()
@@ -350,7 +373,7 @@ fn written(parameter: &Parameter, count: &Count, result: &str) -> String {
     )
 }
 
-fn bytes(parameter: &Parameter, count: &Count) -> String {
+pub fn bytes(parameter: &Parameter, count: &Count) -> String {
     format!(
         "iotdec_bytes_at(&iotdec_c, (const void *){}, (long long)({}), {})",
         parameter.name,

@@ -34,6 +34,10 @@ impl Call<'_> {
                 }
                 text
             }
+            // Until it has crossed, amounts can be of it.
+            Crossing::Descriptor { .. } => {
+                format!("        iotdec_r = ({plain})IOTDEC_ONCE({field});\n")
+            }
             Crossing::Number => format!("        iotdec_r = ({plain}){field};\n"),
             Crossing::Function(number) => format!(
                 "        iotdec_r = ({plain})iotdec_take_function(&iotdec_c, {field}, {number});\n"
@@ -110,9 +114,11 @@ pub fn unqualified(value: &Value) -> String {
 
 /// What a call returns that failed.
 pub fn on_crash(result: &Value, rule: &Rule) -> String {
-    match &rule.on_crash {
-        Some(value) => format!("({})({value})", spelled(result)),
-        None => zero(result),
+    match (&rule.on_crash, &rule.result) {
+        (Some(value), _) => format!("({})({value})", spelled(result)),
+        // 0 would be a file.
+        (None, Crossing::Descriptor { .. }) => format!("({})-1", spelled(result)),
+        (None, _) => zero(result),
     }
 }
 

@@ -4,7 +4,8 @@
 use super::result::on_crash;
 use crate::emit::bridge::message::{is_bytes, member};
 use crate::emit::bridge::{
-    Plan, checks, declare, objects, pointer_type, reach, repack, returns, spelled, told,
+    Plan, call_pointed, checks, declare, objects, pointer_type, reach, repack, returns, spelled,
+    with_list,
 };
 use crate::model::{Parameter, Type};
 use crate::rules::{Block, Crossing, Pointed};
@@ -15,7 +16,7 @@ pub fn serve(plan: &Plan, number: usize, pointed: &Pointed, text: &mut String) {
     let Pointed {
         signature,
         inward,
-        format,
+        told,
         ..
     } = pointed;
     let parameters = || signature.parameters.iter().zip(&inward.parameters);
@@ -24,6 +25,10 @@ pub fn serve(plan: &Plan, number: usize, pointed: &Pointed, text: &mut String) {
     let mut checks = Checks::default();
     let (mut before, mut after) = (String::new(), String::new());
     for (parameter, crossing) in parameters() {
+        if *crossing == Crossing::Nothing {
+            arguments.push(String::new());
+            continue;
+        }
         if crossing.converts() {
             arguments.push(repack::serve(parameter, crossing, &mut before, &mut after));
             continue;
@@ -39,6 +44,7 @@ pub fn serve(plan: &Plan, number: usize, pointed: &Pointed, text: &mut String) {
         }
         arguments.push(local);
     }
+    with_list(number, pointed, text);
     let may_fail = |crossing: &Crossing| {
         matches!(crossing, Crossing::Function(_) | Crossing::Object(_)) || crossing.converts()
     };
@@ -63,7 +69,9 @@ pub fn serve(plan: &Plan, number: usize, pointed: &Pointed, text: &mut String) {
     if !checks.near.is_empty() {
         *text += "    {\n";
         // Amounts are said in the parameters' names.
-        for (parameter, _) in parameters().filter(|(_, crossing)| !crossing.converts()) {
+        for (parameter, _) in parameters()
+            .filter(|(_, crossing)| !crossing.converts() && **crossing != Crossing::Nothing)
+        {
             let (name, local) = (&parameter.name, local(parameter));
             let _ = writeln!(
                 text,
@@ -100,7 +108,7 @@ pub fn serve(plan: &Plan, number: usize, pointed: &Pointed, text: &mut String) {
             "    if (iotdec_failed) {{\n{give_up}        return;\n    }}\n"
         );
     }
-    let call = format!("iotdec_f({})", told(arguments, *format));
+    let call = call_pointed("iotdec_f".into(), number, *told, arguments);
     *text += &match (&inward.result, &signature.result.kind) {
         (Crossing::Function(number), _) => format!(
             "    {result} = iotdec_give_function(&iotdec_c, (void (*)(void)){call}, {number});\n"
