@@ -225,7 +225,6 @@ symbols! {
         fn dav1d_version() -> *const c_char;
         fn dav1d_default_settings(settings: *mut Settings);
         fn dav1d_open(context: *mut *mut Context, settings: *const Settings) -> c_int;
-        fn dav1d_close(context: *mut *mut Context);
         fn dav1d_parse_sequence_header(
             header: *mut SequenceHeader, data: *const u8, size: usize,
         ) -> c_int;

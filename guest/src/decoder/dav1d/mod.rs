@@ -4,8 +4,10 @@
 //! Facts from the headers of 1.0.0 and from how that version behaves:
 //! * With one frame at a time in work, everything that a packet shows can be fetched
 //!   as soon as the packet was sent.
-//! * With several, fetching once more than one has sent means to drain; so one
-//!   picture is fetched a packet.
+//! * With several, it can come to rest for ever with work to do: what one thread found to
+//!   be possible is noted by a number that means another frame as soon as the oldest is
+//!   done (`reset_task_cur` in src/thread_task.c; seen once in some hundred streams).
+//!   So its threads share the work of one frame.
 //! * Pictures come out in the order of packets, and so do errors.
 //! * A frame that was not decoded for an error leaves no reference behind, and those
 //!   that need it are errors too. Where the error hides which references were to be
@@ -37,9 +39,9 @@ pub const ADAPTER: Adapter = Adapter {
 
 /// Pixels of a picture at most; for more there is no slot.
 const MOST_PIXELS: u32 = 8192 * 8192;
-/// Pictures that dav1d holds beside those in work: 8 references (AV1, 6.8.2), one
-/// waiting to be fetched, one of a lower layer, and one that gets its film grain.
-const HELD: u32 = 8 + 3;
+/// Pictures that dav1d holds: 8 references (AV1, 6.8.2), the one in work, one waiting to
+/// be fetched, one of a lower layer, and one that gets its film grain.
+const HELD: u32 = 8 + 4;
 /// Calls that get everything out of a decoder; more than it has pictures.
 const ENOUGH: usize = 1000;
 
@@ -49,7 +51,6 @@ struct Dav1d {
     context: *mut Context,
     /// Lives as long as the process: the worker decodes one stream.
     allocator: &'static Allocator,
-    settings: Settings,
     headers: Headers,
     /// Something was lost, and no key frame came since.
     damaged: bool,
@@ -71,10 +72,11 @@ fn open(library: &Library, slots: Arc<dyn SlotPool>, options: &Options) -> Opene
     };
     let allocator: &'static Allocator = Box::leak(Box::new(Allocator {
         slots,
-        depth: HELD + frames_in_work(threads),
+        depth: HELD,
         starved: AtomicBool::new(false),
     }));
     settings.threads = threads as c_int;
+    settings.max_frame_delay = 1;
     settings.apply_grain = (film_grain != 0).into();
     settings.operating_point = operating_point.min(31) as c_int;
     // Of a scalable stream only the best layer: a picture for each point in time.
@@ -90,7 +92,6 @@ fn open(library: &Library, slots: Arc<dyn SlotPool>, options: &Options) -> Opene
         api,
         context,
         allocator,
-        settings,
         headers: Headers::default(),
         damaged: false,
     }))
@@ -118,12 +119,6 @@ fn version(api: &Api) -> String {
     version.to_string_lossy().into_owned()
 }
 
-/// How many frames dav1d works on at once with so many threads: the root, rounded
-/// up.
-fn frames_in_work(threads: u32) -> u32 {
-    threads.isqrt() + u32::from(threads.isqrt().pow(2) < threads)
-}
-
 fn create(api: &Api, settings: &Settings) -> Result<*mut Context, c_int> {
     let mut context = std::ptr::null_mut();
     // SAFETY: copies the settings, whose allocator lives forever, and stores the
@@ -148,14 +143,6 @@ fn text_of(code: c_int) -> String {
 }
 
 impl Dav1d {
-    /// Frames that dav1d works on at once.
-    fn frames(&self) -> u32 {
-        match self.settings.max_frame_delay {
-            0 => frames_in_work(self.settings.threads as u32),
-            limit => limit as u32,
-        }
-    }
-
     /// Sends data and fetches what it makes. The first error, if there is one.
     fn feed(&mut self, number: u64, bytes: &[u8], output: &mut dyn Output) -> Result<(), c_int> {
         if bytes.is_empty() {
@@ -176,7 +163,7 @@ impl Dav1d {
         data.props.timestamp = number as i64;
         let mut result = Ok(());
         for _ in 0..ENOUGH {
-            // SAFETY: `context` lives until it is replaced; data that is not taken
+            // SAFETY: `context` lives as long as this; data that is not taken
             // stays ours.
             let sent = unsafe { (self.api.dav1d_send_data)(self.context, &mut data) };
             if sent < 0 && sent != api::AGAIN {
@@ -184,17 +171,10 @@ impl Dav1d {
                 unsafe { (self.api.dav1d_data_unref)(&mut data) };
                 result = result.and(Err(sent));
             }
-            match self.fetch(output) {
-                Err(code) => result = result.and(Err(code)),
-                // See the module's facts.
-                Ok(true) if self.frames() == 1 => {
-                    while self.fetch(output).unwrap_or_else(|code| {
-                        result = result.and(Err(code));
-                        false
-                    }) {}
-                }
-                Ok(_) => {}
-            }
+            while self.fetch(output).unwrap_or_else(|code| {
+                result = result.and(Err(code));
+                false
+            }) {}
             if data.size == 0 {
                 return result;
             }
@@ -207,7 +187,7 @@ impl Dav1d {
     /// Fetches a picture and shows it; whether there was one.
     fn fetch(&mut self, output: &mut dyn Output) -> Result<bool, c_int> {
         let mut picture = MaybeUninit::zeroed();
-        // SAFETY: `context` lives until it is replaced; fills the picture, whose
+        // SAFETY: `context` lives as long as this; fills the picture, whose
         // reference is then ours.
         match unsafe { (self.api.dav1d_get_picture)(self.context, picture.as_mut_ptr()) } {
             0 => {}
@@ -244,20 +224,6 @@ impl Decoder for Dav1d {
 
     fn begin(&mut self, stream: &Stream<'_>) -> Result<(), DecodeError> {
         self.headers.begin(stream.codec_data);
-        // Its threads then work on parts of one frame.
-        let delay = if stream.is_low_delay() { 1 } else { 0 };
-        if self.settings.threads > 1 && self.settings.max_frame_delay != delay {
-            self.settings.max_frame_delay = delay;
-            let context = create(&self.api, &self.settings).map_err(|code| DecodeError {
-                code,
-                text: text_of(code),
-                fatal: true,
-            })?;
-            let mut old = std::mem::replace(&mut self.context, context);
-            // SAFETY: replaced, so this is its last use; all its pictures were
-            // given back.
-            unsafe { (self.api.dav1d_close)(&mut old) };
-        }
         Ok(())
     }
 
@@ -284,10 +250,6 @@ impl Decoder for Dav1d {
         })
     }
 
-    fn delay(&self) -> u32 {
-        self.frames() - 1
-    }
-
     fn drain(&mut self, output: &mut dyn Output) -> Result<(), DecodeError> {
         let mut result = Ok(());
         for _ in 0..ENOUGH {
@@ -301,20 +263,9 @@ impl Decoder for Dav1d {
     }
 
     fn flush(&mut self) {
-        // SAFETY: `context` lives until it is replaced.
+        // SAFETY: `context` lives as long as this.
         unsafe { (self.api.dav1d_flush)(self.context) };
         self.headers.forget();
         self.damaged = false;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::frames_in_work;
-
-    #[test]
-    fn frames_in_work_are_the_root_of_the_threads() {
-        let frames = [1, 2, 4, 5, 9, 16, 17].map(frames_in_work);
-        assert_eq!(frames, [1, 2, 2, 3, 3, 4, 5]);
     }
 }
