@@ -1,7 +1,7 @@
 /* An ordinary program that gets files from the library: program WHAT. Prints what happens, whichever library it has. */
+#include "../open-files.h"
 #include "../scenarios.h"
 #include "gives.h"
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -10,17 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-static int open_files(void)
-{
-    int files = 0;
-    DIR *all = opendir("/proc/self/fd");
-    while (all && readdir(all))
-        files++;
-    if (all)
-        closedir(all);
-    return files;
-}
 
 static long long value(int event)
 {

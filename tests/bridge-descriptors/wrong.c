@@ -1,9 +1,9 @@
 /* What goes wrong with files from the library: wrong WHAT. Ends with 0 if all is as it should be. */
 #define _GNU_SOURCE
+#include "../open-files.h"
 #include "../scenarios.h"
 #include "gives.h"
 #include "iotdec.h"
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -21,17 +21,6 @@
             exit(1);                                                                                                   \
         }                                                                                                              \
     } while (0)
-
-static int open_files(void)
-{
-    int files = 0;
-    DIR *all = opendir("/proc/self/fd");
-    while (all && readdir(all))
-        files++;
-    if (all)
-        closedir(all);
-    return files;
-}
 
 /* The last call failed with this kind of error, and said so. */
 static int failed(int kind, const char *says)

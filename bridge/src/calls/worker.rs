@@ -60,11 +60,10 @@ pub(crate) struct Worker {
     /// What the libraries have in their files and we have, too.
     images: RwLock<Vec<Range>>,
     control: Mutex<Control>,
-    control_lane: usize,
     /// Lanes of threads to give back when the process is gone.
     pub(crate) lanes: Mutex<Vec<usize>>,
     /// On which it is asked, and on which it asks, until its process has ended.
-    _own_lanes: [Arc<SharedLane>; 2],
+    own_lanes: [Arc<SharedLane>; 2],
     /// What it and the program free of each other's.
     pub(super) freed: Freed,
     over: Arc<Over>,
@@ -110,9 +109,8 @@ impl Worker {
             parts: RwLock::default(),
             // It has mapped them, or it would not be ready.
             images: RwLock::new(program().iter().map(Image::range).collect()),
-            control_lane: control.lane,
             lanes: Mutex::default(),
-            _own_lanes: own_lanes,
+            own_lanes,
             control: Mutex::new(control),
             freed,
             over,
@@ -197,7 +195,7 @@ impl Worker {
         let fault: Fault = unsafe {
             self.exchange
                 .exchange
-                .fault(self.control_lane)
+                .fault(self.control_lane())
                 .read_volatile()
         };
         if record.signal != 0 && fault.signal == record.signal as u32 {

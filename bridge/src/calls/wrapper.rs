@@ -256,17 +256,17 @@ impl State {
     /// The workers of a setting load their libraries in the order in which the first one did: so
     /// they are where they were, and what the program has of them is right.
     pub(crate) fn load(&'static self, worker: &Arc<Worker>) -> Result<(), Box<Record>> {
+        if self.is_in(worker) {
+            return Ok(());
+        }
         let mut order = self.setting.loaded.lock().expect("nothing panics with it");
         let before = order.iter().position(|it| ptr::eq(*it, self));
-        let mut index = 0;
-        while let Some(earlier) = order.get(index).filter(|it| !ptr::eq(**it, self)) {
-            let failed = earlier.load_alone(worker).is_err();
-            if failed && worker.is_over() {
+        for index in 0..before.unwrap_or(order.len()) {
+            if order[index].load_alone(worker).is_err() && worker.is_over() {
                 // If it is its fault, the next worker is to do without it.
                 order.remove(index);
                 break;
             }
-            index += 1;
         }
         self.load_alone(worker)?;
         if before.is_none() {

@@ -226,15 +226,11 @@ impl<'a> Abi<'a> {
             return Some(at.refusal("it takes more arguments than it declares"));
         }
         // What comes in a list is variadic, too.
-        let without_lists = |signature: &Signature| {
-            let mut signature = signature.clone();
-            signature
-                .parameters
-                .retain(|p| !self.leaves_variadic || p.value.kind != Type::VaList);
-            signature
+        let verdict = match self.leaves_variadic {
+            true => self.call(&guest.without_lists(), &host.without_lists(), &at, seen),
+            false => self.call(guest, host, &at, seen),
         };
-        let (guest, host) = (&without_lists(guest), &without_lists(host));
-        self.call(guest, host, &at, seen).refusal().cloned()
+        verdict.refusal().cloned()
     }
 
     /// Whether the same bytes mean the same, pointers not followed.

@@ -117,6 +117,15 @@ impl Signature {
         let mut parameters = self.parameters.iter();
         parameters.position(|parameter| parameter.value.kind == Type::VaList)
     }
+
+    /// What is left without parameters that are a `va_list`.
+    pub fn without_lists(&self) -> Self {
+        let mut signature = self.clone();
+        signature
+            .parameters
+            .retain(|parameter| parameter.value.kind != Type::VaList);
+        signature
+    }
 }
 
 /// A parameter.

@@ -125,11 +125,7 @@ impl Setting {
             {
                 accelerator::judge(&accelerator, exchange, &mail)
                     .map_err(|problem| problem.to_string())?;
-                let control = Control {
-                    end,
-                    lane: control,
-                    socket,
-                };
+                let control = Control { end, socket };
                 let worker = Worker::new(
                     self.index,
                     exchange,

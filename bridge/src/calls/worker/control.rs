@@ -19,7 +19,6 @@ const MAX_TEXT: usize = 8192;
 #[derive(Debug)]
 pub(crate) struct Control {
     pub(crate) end: End,
-    pub(crate) lane: usize,
     /// Over which descriptors go.
     pub(crate) socket: OwnedFd,
 }
@@ -44,6 +43,10 @@ pub(super) enum About<'a> {
 pub(super) type Answer = (u64, [u8; size_of::<Loaded>()]);
 
 impl Worker {
+    pub(super) fn control_lane(&self) -> usize {
+        self.own_lanes[0].number
+    }
+
     /// Asks about text, if there is any.
     pub(crate) fn ask(
         &self,
@@ -87,8 +90,8 @@ impl Worker {
         control: &mut Control,
         question: Question<'_>,
     ) -> Result<Answer, Box<Record>> {
-        let lane = self.exchange.exchange.lane(self.control_lane);
-        let stack = self.exchange.exchange.host_stack(self.control_lane);
+        let lane = self.exchange.exchange.lane(self.control_lane());
+        let stack = self.exchange.exchange.host_stack(self.control_lane());
         let (target, message) = match question.about {
             About::Numbers(target, number) => (target, number),
             About::Bytes([]) => (0, 0),
@@ -137,8 +140,8 @@ impl Worker {
     pub(crate) fn share_images(&self) -> Result<(), Box<Record>> {
         let room = MAX_IMAGES * size_of::<Image>();
         let mut control = self.control.lock().expect("nothing panics with it");
-        let lane = self.exchange.exchange.lane(self.control_lane);
-        let stack = self.exchange.exchange.host_stack(self.control_lane);
+        let lane = self.exchange.exchange.lane(self.control_lane());
+        let stack = self.exchange.exchange.host_stack(self.control_lane());
         let mail = Mail {
             kind: MailKind::Request.code(),
             index: Request::Images.code(),
@@ -192,7 +195,7 @@ impl Worker {
     pub(crate) fn exit(&self) {
         if let Ok(mut control) = self.control.try_lock() {
             let end = &mut control.end;
-            let lane = self.exchange.exchange.lane(self.control_lane);
+            let lane = self.exchange.exchange.lane(self.control_lane());
             let mail = Mail {
                 kind: MailKind::Request.code(),
                 index: Request::Exit.code(),

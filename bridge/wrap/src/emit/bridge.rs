@@ -317,19 +317,13 @@ fn with_list(number: usize, pointed: &Pointed, text: &mut String) {
         .map(|p| p.name.clone())
         .collect();
     given[list] = "iotdec_l".into();
-    let mut before = signature.clone();
-    before.parameters.remove(list);
-    before.variadic = true;
+    let before = Signature {
+        variadic: true,
+        ..signature.without_lists()
+    };
     let last = before.parameters.last().map_or("", |p| &p.name);
     let result = spelled(&signature.result);
-    let call = format!("iotdec_f({})", given.join(", "));
-    let (call, end) = match returns(signature) {
-        true => (
-            format!("{result} iotdec_r = {call}"),
-            "    return iotdec_r;\n",
-        ),
-        false => (call, ""),
-    };
+    let (call, end) = keep_result(signature, format!("iotdec_f({})", given.join(", ")));
     let _ = write!(
         text,
         "\nstatic {result} list_{number}({} iotdec_f, {})\n{{\n    va_list iotdec_l;\n    \
@@ -337,6 +331,17 @@ fn with_list(number: usize, pointed: &Pointed, text: &mut String) {
         format_args!("__typeof__({})", pointer_type(signature)),
         parameter_list(&before),
     );
+}
+
+/// A call that keeps its result while more is done, and what returns it then.
+fn keep_result(signature: &Signature, call: String) -> (String, &'static str) {
+    match returns(signature) {
+        true => (
+            format!("{} iotdec_r = {call}", spelled(&signature.result)),
+            "    return iotdec_r;\n",
+        ),
+        false => (call, ""),
+    }
 }
 
 fn returns(signature: &Signature) -> bool {

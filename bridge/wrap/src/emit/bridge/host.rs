@@ -8,8 +8,8 @@ mod variadic;
 
 use super::message::is_bytes;
 use super::{
-    Plan, Wrapped, beside, copies, objects, parameter_list, reach, repack, returns, spelled, tell,
-    variables,
+    Plan, Wrapped, beside, copies, keep_result, objects, parameter_list, reach, repack, returns,
+    spelled, tell, variables,
 };
 use crate::model::Signature;
 use crate::rules::{Decision, Pointed, Variable};
@@ -177,13 +177,7 @@ fn entry(plan: &Plan, number: usize, pointed: &Pointed, text: &mut String) {
     let mut given: Vec<_> = fixed.parameters.iter().map(|p| &p.name[..]).collect();
     given[tells.format] = "iotdec_s";
     let call = format!("told_{number}(iotdec_to, {})", given.join(", "));
-    let (call, end) = match returns(signature) {
-        true => (
-            format!("{result} iotdec_r = {call}"),
-            "    return iotdec_r;\n",
-        ),
-        false => (call, ""),
-    };
+    let (call, end) = keep_result(signature, call);
     let _ = write!(
         text,
         "\n{head}\n{{\n    {target}{}    {call};\n    free(iotdec_s);\n{end}}}\n",
