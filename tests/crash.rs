@@ -52,9 +52,9 @@ impl Scene {
     }
 }
 
-fn play(file: &Path) -> Playing {
+fn play(file: &Path, properties: &str) -> Playing {
     let description = format!(
-        "filesrc location=\"{}\" ! iotdec name=decoder \
+        "filesrc location=\"{}\" ! iotdec name=decoder {properties} \
          ! appsink name=sink sync=false max-buffers=1",
         file.display()
     );
@@ -64,7 +64,7 @@ fn play(file: &Path) -> Playing {
 /// The frames that come out although every few frames the worker is killed, and
 /// how often it was.
 fn frames_despite_kills(file: &Path) -> (Vec<Frame>, usize) {
-    let mut playing = play(file);
+    let mut playing = play(file, "");
     let mut frames = Vec::new();
     let (mut killed, mut kills, mut since) = (0, 0, 0);
     while let Some(sample) = playing.next_sample() {
@@ -151,10 +151,17 @@ fn a_killed_h264_worker_is_replaced() {
 /// the library, and no process left. Returns the error's text.
 #[track_caller]
 fn error_with(bodies: &[(&str, &str)], extra: &str) -> String {
+    error_of(bodies, extra, "")
+}
+
+/// The same with properties of the decoder.
+#[track_caller]
+fn error_of(bodies: &[(&str, &str)], extra: &str, properties: &str) -> String {
     let scene = Scene::new();
     let library = crafted::fake_de265(scene.directory.path(), bodies, extra);
     let file = clips::encode(scene.directory.path(), Codec::H265, 40, 5);
-    let middle = format!("iotdec name=decoder library=\"{}\"", library.display());
+    let library = library.display();
+    let middle = format!("iotdec name=decoder library=\"{library}\" {properties}");
     let decoded = decode(&file, &middle, LIMIT);
     process::assert_no_children();
     scene.assert_no_core_dumps();
@@ -224,6 +231,51 @@ fn a_library_that_hangs_while_loading_is_an_error_in_time() {
         "{:?}",
         start.elapsed()
     );
+}
+
+#[test]
+fn a_library_that_hangs_on_every_packet_is_given_up() {
+    let _turn = exclusive();
+    for body in ["for (;;) pause();", "for (volatile int i = 0;; i++);"] {
+        let start = Instant::now();
+        let properties = "hang-timeout=1 restart-limit=1";
+        let text = error_of(&[("de265_push_NAL", body)], "", properties);
+        assert!(text.contains("at the same packet after 1s"), "{text}");
+        assert!(text.contains("lost 2 times"), "{text}");
+        let took = start.elapsed();
+        assert!(took >= Duration::from_secs(2), "{took:?}");
+    }
+}
+
+/// A worker that stops is replaced as one that dies; one whose frames nobody takes is left
+/// alone.
+#[test]
+fn a_worker_that_hangs_is_replaced() {
+    let _turn = exclusive();
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = clips::encode(directory.path(), Codec::H265, 200, DISTANCE);
+    let mut playing = play(&file, "hang-timeout=1");
+    let mut frames = 0;
+    playing.next_sample().expect("a frame");
+    let [worker] = process::workers()[..] else {
+        panic!("not one worker: {:?}", process::workers());
+    };
+    // The sink is full, and soon everything before it.
+    std::thread::sleep(Duration::from_secs(4));
+    for _ in 0..50 {
+        playing.next_sample().expect("a frame");
+    }
+    assert_eq!(process::workers(), [worker], "replaced for waiting");
+    kill(Pid::from_raw(worker), Signal::SIGSTOP).expect("the worker runs");
+    while playing.next_sample().is_some() {
+        frames += 1;
+    }
+    let stats = playing.stats();
+    playing.stop().assert_eos();
+    assert_eq!(count(&stats, "worker-restarts"), 1, "{stats}");
+    // What the worker had is lost, up to the next key frame.
+    assert!(frames >= 100, "{frames} of 149 frames");
+    process::assert_no_children();
 }
 
 #[test]

@@ -29,7 +29,12 @@ pub struct Overrides {
     pub threads: Option<u32>,
     /// How much of the accelerator to use.
     pub accel: Option<Wish>,
+    /// How long a packet may take at most; zero for as long as it likes.
+    pub hang_timeout: Option<Duration>,
 }
+
+/// Decoding one packet takes seconds at worst: 8K, emulated without an accelerator.
+pub const HANG_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What is missing to run a decoder.
 #[derive(Debug, thiserror::Error)]
@@ -124,6 +129,9 @@ pub struct Launch {
     /// How long each step of the start may take, besides the time that the worker gets
     /// no processor. Slow: emulated dynamic linking of a hundred libraries takes seconds.
     pub step_timeout: Duration,
+    /// How long a packet may take before the worker is killed, besides the time that it gets
+    /// no processor or waits for frames to come back; `None` for as long as it likes.
+    pub hang_timeout: Option<Duration>,
 }
 
 /// Resolves manifests, and looks at each library once: many decoders may share one.
@@ -178,6 +186,8 @@ impl Resolver {
             accelerator,
             native_libraries: native_libraries(manifest)?,
             step_timeout: Duration::from_secs(20),
+            hang_timeout: Some(overrides.hang_timeout.unwrap_or(HANG_TIMEOUT))
+                .filter(|limit| !limit.is_zero()),
         })
     }
 

@@ -29,6 +29,7 @@ pub mod library;
 mod link;
 pub mod manifest;
 pub mod memory;
+mod progress;
 pub mod receive;
 pub mod session;
 mod shm;
@@ -46,7 +47,7 @@ pub use iotdec_wire::order::is_before;
 pub use iotdec_wire::picture::{
     Colour, Light, MAX_PLANES, Picture, PixelFormat, Plane, Rect, scan,
 };
-pub use launch::{Launch, LaunchError, Overrides};
+pub use launch::{HANG_TIMEOUT, Launch, LaunchError, Overrides};
 pub use manifest::Manifest;
 pub use memory::SlotMemory;
 pub use receive::{Event, Frame, Receiver};

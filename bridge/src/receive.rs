@@ -1,6 +1,7 @@
 //! Guest to host: pictures and reports, validated.
 
 use crate::link::{Link, NAP};
+use crate::progress::Progress;
 use crate::slots::Lease;
 use crate::worker::{Loss, Worker};
 use bytemuck::Pod;
@@ -61,8 +62,10 @@ impl Receiver {
 
     /// Waits for the next event, or until `stop` holds (`None`). Requests for frame
     /// slots are answered on the way. What the worker published before it died is
-    /// still delivered; then comes the loss, again on every further call.
+    /// still delivered; then comes the loss, again on every further call. A worker that
+    /// hangs is killed.
     pub fn next(&mut self, stop: &mut dyn FnMut() -> bool) -> Result<Option<Event>, Loss> {
+        let mut progress = None;
         loop {
             if let Err(error) = self.worker.pool.tend() {
                 return Err(self.worker.condemn(error.to_string()));
@@ -87,8 +90,18 @@ impl Receiver {
             }
             let link = &self.worker.link;
             let pool = &self.worker.pool;
-            self.ring
+            let has_data = self
+                .ring
                 .wait_for_data(NAP, || link.is_dead() || stop() || pool.is_due());
+            if let Some(limit) = self.worker.hang_timeout
+                && !has_data
+                && progress
+                    .get_or_insert_with(|| Progress::of(&self.worker))
+                    .is_stuck(&self.worker, limit)
+            {
+                let why = format!("it was still at the same packet after {limit:?} (hang-timeout)");
+                return Err(self.worker.condemn(why));
+            }
         }
     }
 

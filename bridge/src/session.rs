@@ -190,6 +190,7 @@ fn try_start(
         library_version,
         accelerator,
         host,
+        launch.hang_timeout,
     ));
     let feeder = Feeder::new(worker.clone(), commands);
     let receiver = Receiver::new(worker.clone(), events);

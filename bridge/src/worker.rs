@@ -7,6 +7,7 @@ use crate::slots::{SlotPool, SlotSource};
 use crate::supervisor::{Obituary, Supervisor};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 /// Why a running worker is no more.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -17,7 +18,7 @@ pub enum Loss {
     /// It said that it cannot go on.
     #[error("the decoder failed: {0}")]
     Fault(String),
-    /// It wrote what no correct worker writes, and was killed.
+    /// It wrote what no correct worker writes, or hung, and was killed.
     #[error("the worker was killed: {0}")]
     Misbehaved(String),
 }
@@ -28,6 +29,7 @@ pub struct Worker {
     pub(crate) link: Arc<Link>,
     pub(crate) pool: Arc<SlotPool>,
     pub(crate) ring_full_waits: AtomicU64,
+    pub(crate) hang_timeout: Option<Duration>,
     supervisor: Supervisor,
     epoch: AtomicU32,
     library_version: String,
@@ -43,11 +45,13 @@ impl Worker {
         library_version: String,
         accelerator: Report,
         host: Option<HostLibraries>,
+        hang_timeout: Option<Duration>,
     ) -> Self {
         Self {
             link,
             pool,
             ring_full_waits: AtomicU64::new(0),
+            hang_timeout,
             supervisor,
             epoch: AtomicU32::new(0),
             library_version,
@@ -142,6 +146,11 @@ impl Worker {
     /// How often the feeder found the command ring full.
     pub fn ring_full_waits(&self) -> u64 {
         self.ring_full_waits.load(Ordering::Relaxed)
+    }
+
+    /// How long it was ready to run without getting a processor.
+    pub(crate) fn starved(&self) -> Duration {
+        self.supervisor.starved()
     }
 
     /// Ends the session because the worker did something impossible.

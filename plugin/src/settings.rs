@@ -2,11 +2,14 @@
 
 use gst::glib;
 use gst::prelude::*;
-use iotdec_bridge::{Overrides, SlotPolicy, Wish};
+use iotdec_bridge::{HANG_TIMEOUT, Overrides, SlotPolicy, Wish};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// More than any decoder makes use of.
 const MOST_THREADS: u32 = 64;
+/// A day.
+const MOST_SECONDS: u32 = 86_400;
 
 /// What a user can set.
 #[derive(Clone, Debug, PartialEq)]
@@ -170,6 +173,16 @@ pub(crate) fn property_specs() -> Vec<glib::ParamSpec> {
             .default_value(defaults.restart_limit)
             .mutable_playing()
             .build(),
+        glib::ParamSpecUInt::builder("hang-timeout")
+            .nick("Hang time-out")
+            .blurb(
+                "Seconds that one packet may take before the decoder is taken for hung, and its \
+                 worker replaced (0: for ever)",
+            )
+            .maximum(MOST_SECONDS)
+            .default_value(HANG_TIMEOUT.as_secs() as u32)
+            .mutable_ready()
+            .build(),
         glib::ParamSpecEnum::builder_with_default("low-delay", defaults.low_delay)
             .nick("Low delay")
             .blurb(
@@ -214,6 +227,10 @@ impl Settings {
             "restart-limit" => {
                 self.restart_limit = value.get().expect("type checked by GObject");
             }
+            "hang-timeout" => {
+                let seconds: u32 = value.get().expect("type checked by GObject");
+                self.overrides.hang_timeout = Some(Duration::from_secs(seconds.into()));
+            }
             "low-delay" => self.low_delay = value.get().expect("type checked by GObject"),
             _ => unreachable!("no such property: {name}"),
         }
@@ -236,6 +253,10 @@ impl Settings {
             "framerate" => self.framerate.to_value(),
             "max-slots" => (self.slots.max_slots as u32).to_value(),
             "restart-limit" => self.restart_limit.to_value(),
+            "hang-timeout" => {
+                let limit = self.overrides.hang_timeout.unwrap_or(HANG_TIMEOUT);
+                (limit.as_secs() as u32).to_value()
+            }
             "low-delay" => self.low_delay.to_value(),
             _ => unreachable!("no such property: {name}"),
         }

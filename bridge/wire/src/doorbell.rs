@@ -33,6 +33,11 @@ impl Doorbell {
         }
     }
 
+    /// Whether somebody sleeps on it now, for who only watches.
+    pub fn has_sleeper(&self) -> bool {
+        self.asleep.0.load(Ordering::Relaxed) != 0
+    }
+
     /// Waits until `ready` holds, spinning first, then sleeping once for at most
     /// `timeout`. Returns whether it held when last asked.
     ///

@@ -35,6 +35,15 @@ pub struct RingHeader {
     pub space: Line<Doorbell>,
 }
 
+impl RingHeader {
+    /// What the consumer has in hand, for who only watches: bytes that were consumed before
+    /// it; `None` if everything was.
+    pub fn in_hand(&self) -> Option<u32> {
+        let head = self.head.0.load(Ordering::Relaxed);
+        (head != self.tail.0.load(Ordering::Relaxed)).then_some(head)
+    }
+}
+
 /// The 8 bytes before each payload, read and written as one word.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
