@@ -6,6 +6,8 @@
 //! it has to be copied, and so it has to be known how much it is. Where types do not say,
 //! `wrap.toml` must; nothing is guessed that could corrupt memory.
 
+mod callbacks;
+mod crossing;
 mod descriptors;
 mod interfaces;
 mod inward;
@@ -16,11 +18,14 @@ mod records;
 mod repacked;
 mod streams;
 mod variables;
+mod variadic;
 
 use crate::abi::Abi;
 use crate::elf::Exports;
-use crate::model::{Float, Function, Header, Signature, Type, Value};
-use crate::notes::{Count, FunctionNotes, Letter, Notes, Pass, fits, said};
+use crate::model::{Header, Signature, Type, Value};
+use crate::notes::{FunctionNotes, Notes, Pass, fits, said};
+pub use callbacks::Pointed;
+pub use crossing::{Block, Crossing, Element, RecordRule, Rule};
 pub use inward::Held;
 use pointers::by_value;
 pub use reach::Reached;
@@ -28,6 +33,7 @@ pub(crate) use repacked::integer_type;
 use repacked::resized;
 use std::collections::{BTreeMap, BTreeSet};
 pub use variables::{Slot, VariableRule};
+pub use variadic::{FormatRule, Told, Variable};
 
 /// What was decided on a library.
 #[derive(Clone, Debug, Default)]
@@ -60,177 +66,6 @@ pub enum Decision {
     Refused(String),
 }
 
-/// How a call crosses.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rule {
-    /// The parameters, in their order.
-    pub parameters: Vec<Crossing>,
-    /// What it returns.
-    pub result: Crossing,
-    /// The result when the library is lost, if not zero.
-    pub on_crash: Option<String>,
-    /// For functions that take more than they declare.
-    pub variable: Option<Box<Variable>>,
-    /// Names and signatures of the functions that it looks up.
-    pub procs: BTreeMap<String, usize>,
-}
-
-/// What tells what follows the parameters.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Variable {
-    /// A format.
-    Format(FormatRule),
-    /// A parameter, by its number, that selects one of the function's variants; how each
-    /// crosses, with all that it takes.
-    Variants(usize, Vec<Rule>),
-}
-
-/// Where a function like printf has its format.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FormatRule {
-    /// The parameter that is the format.
-    pub format: usize,
-    /// The parameter that is a `va_list`, if the arguments come in one.
-    pub list: Option<usize>,
-    /// Conversions beyond `s` that take strings.
-    pub strings: String,
-    /// The letters of a format that is not as for printf.
-    pub letters: BTreeMap<char, Letter>,
-}
-
-/// Where a function that is pointed to is told what to print.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Told {
-    /// The parameter that is the format.
-    pub format: usize,
-    /// The parameter that is a `va_list`, if the arguments come in one.
-    pub list: Option<usize>,
-}
-
-/// What a function pointer points at.
-#[derive(Clone, Debug)]
-pub struct Pointed {
-    /// The function's type.
-    pub signature: Signature,
-    /// Its name in `wrap.toml`, if something is said there.
-    pub name: Option<String>,
-    /// Of a function like printf or vprintf: what crosses instead is the text that its caller
-    /// makes.
-    pub told: Option<Told>,
-    /// What would be its name there: that of one of the types that have this signature.
-    pub called: String,
-    /// How a call of the program's function by the library crosses. Pointers to data are
-    /// looked at, not copied.
-    pub inward: Rule,
-    /// How a call of the library's function by the program crosses, or why it cannot.
-    pub outward: Result<Rule, String>,
-}
-
-/// How one thing crosses.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Crossing {
-    /// There is nothing.
-    Nothing,
-    /// A number.
-    Number,
-    /// A struct or union by value, or a number of more than a register.
-    Record,
-    /// An integer that is wider on one side; the guest's C type.
-    Resized(String),
-    /// A struct by value that is converted, of [`Rules::repacked`].
-    Repacked(String),
-    /// A struct by value with pointers to functions in it: fields and signatures.
-    RecordWith(Vec<(String, usize)>),
-    /// A file descriptor, of which the other side gets a duplicate.
-    Descriptor {
-        /// It is not the other side's to close: a parameter's is closed when the function
-        /// returns, a result's stays.
-        is_lent: bool,
-    },
-    /// A pointer to where the function puts file descriptors, as if it returned them.
-    Descriptors {
-        /// They stay open in the library.
-        is_lent: bool,
-        /// How many there can be.
-        count: Count,
-        /// How many of those the function has set, if not all.
-        back: Option<Count>,
-    },
-    /// A `FILE *`, which the library uses through functions of this signature.
-    Stream(usize),
-    /// A pointer, as it is.
-    Value,
-    /// A pointer to an object of the library, which must be of the worker that runs now.
-    Handle,
-    /// A pointer to an object of the library that begins with the address of a table of
-    /// functions, by [`Rules::tables`].
-    Object(String),
-    /// A pointer that must be to shared memory.
-    Shared,
-    /// A pointer to a function of this signature.
-    Function(usize),
-    /// A pointer to text that ends with a zero.
-    Text,
-    /// A pointer to strings: so many, or up to a null.
-    Texts(Option<Count>),
-    /// A pointer to memory that is copied.
-    Data(Block),
-}
-
-/// Memory that is copied where it is not shared.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Block {
-    /// The function reads it.
-    pub reads: bool,
-    /// The function writes it.
-    pub writes: bool,
-    /// How much it is.
-    pub count: Count,
-    /// How much of it the function writes, if not all.
-    pub back: Option<Count>,
-    /// The copy stays for ever.
-    pub keeps: bool,
-    /// The function moves the pointer on, where that is a field.
-    pub moves: bool,
-    /// It consists of pointers, and programs follow what the function puts there.
-    pub follows: bool,
-    /// What it consists of.
-    pub element: Element,
-}
-
-/// What a [`Block`] consists of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Element {
-    /// Bytes, which are the same on both sides.
-    Bytes,
-    /// Structs with pointers in them, by [`Rules::records`].
-    Record(String),
-    /// Structs that are converted, of [`Rules::repacked`].
-    Repacked(String),
-    /// Pointers to functions of this signature.
-    Functions(usize),
-    /// Pointers to objects that begin with the address of a table, by [`Rules::tables`].
-    Objects(String),
-}
-
-/// How a struct with pointers in it is copied.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecordRule {
-    /// The copy stays at its address.
-    pub kept: bool,
-    /// Functions in which the pointers count; patterns, all if there is none.
-    pub only: Vec<String>,
-    /// The pointers.
-    pub fields: Vec<(String, Crossing)>,
-}
-
-impl RecordRule {
-    /// Whether the pointers in it count in this function.
-    pub fn counts_in(&self, function: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|only| fits(only, function))
-    }
-}
-
 /// Decides on every exported function that the headers declare.
 pub fn decide(exports: &Exports, guest: &Header, host: &Header, notes: &Notes) -> Rules {
     let mut decider = Decider {
@@ -257,11 +92,6 @@ pub fn decide(exports: &Exports, guest: &Header, host: &Header, notes: &Notes) -
         decider.rules.variables.insert(name.clone(), rule);
     }
     decider.rules
-}
-
-/// Whether something gets wider where no parameter says what it is.
-fn is_promoted(kind: &Type) -> bool {
-    *kind == Type::Float(Float::Single) || kind.integer_size().is_some_and(|size| size < 4)
 }
 
 struct Decider<'a> {
@@ -323,88 +153,6 @@ impl Decider<'_> {
             rule.procs.insert(proc.clone(), number);
         }
         Ok(rule)
-    }
-
-    /// How the arguments cross that are not declared, by what a format says.
-    fn format(&self, name: &str, function: &Function) -> Result<Option<FormatRule>, String> {
-        let parameters = &function.signature.parameters;
-        let list = function.signature.list();
-        let notes: Vec<_> = said(&self.notes.functions, name).collect();
-        let noted = notes.iter().find_map(|notes| notes.format.as_ref());
-        let noted = noted.and_then(|format| parameters.iter().position(|p| p.name == *format));
-        let attribute = function.format.as_ref();
-        let attribute = attribute.filter(|format| format.like.contains("printf"));
-        if !function.signature.variadic && list.is_none() {
-            return Ok(None);
-        }
-        let Some(format) = noted.or(attribute.map(|format| format.format)) else {
-            let described = format!(
-                "if they are described as for printf, say in wrap.toml: [function.{name}] \
-                 format = \"PARAMETER\", and format_letters if in other letters"
-            );
-            return Err(match (list, parameters.last()) {
-                (None, Some(last)) => format!(
-                    "it takes more arguments than it declares; {described}, or if {} tells what \
-                     they are, variants = {{ CONSTANT = \"TYPE, TYPE\" }}",
-                    last.name
-                ),
-                _ => format!("it takes a va_list; {described}"),
-            });
-        };
-        Ok(Some(FormatRule {
-            format,
-            list,
-            strings: notes
-                .iter()
-                .find_map(|notes| notes.format_strings.clone())
-                .unwrap_or_default(),
-            letters: notes
-                .iter()
-                .map(|notes| &notes.format_letters)
-                .find(|letters| !letters.is_empty())
-                .cloned()
-                .unwrap_or_default(),
-        }))
-    }
-
-    /// The same, by what wrap.toml says for each value of a parameter.
-    fn variants(
-        &mut self,
-        whose: Whose,
-        function: &Function,
-        host: &Function,
-    ) -> Result<Variable, String> {
-        let parameters = &function.signature.parameters;
-        let noted = said(&self.notes.functions, whose.name).find_map(|n| n.selector.as_ref());
-        let selector = match noted {
-            Some(noted) => parameters.iter().position(|p| p.name == *noted),
-            None => parameters.len().checked_sub(1),
-        };
-        let is_number = |index: &usize| parameters[*index].value.kind.integer_size().is_some();
-        let Some(selector) = selector.filter(is_number) else {
-            return Err(format!(
-                "no integer selects one of its variants; say in wrap.toml: [function.{}] \
-                 selector = \"PARAMETER\"",
-                whose.name
-            ));
-        };
-        let mut rules = Vec::new();
-        for (variant, host) in function.variants.iter().zip(&host.variants) {
-            let whose = Whose {
-                signature: &variant.signature,
-                ..whose
-            };
-            let further = &variant.signature.parameters[parameters.len()..];
-            let rule = match further.iter().find(|p| is_promoted(&p.value.kind)) {
-                Some(promoted) => Err(format!(
-                    "{} is passed as a wider type, which has to be written there",
-                    promoted.value.spelling
-                )),
-                None => self.rule(whose, Some(&host.signature), None),
-            };
-            rules.push(rule.map_err(|why| format!("variants.{}: {why}", variant.key))?);
-        }
-        Ok(Variable::Variants(selector, rules))
     }
 
     fn table(&self, whose: Whose) -> &BTreeMap<String, FunctionNotes> {
@@ -527,109 +275,5 @@ impl Decider<'_> {
                 by_value(kind)
             }
         })
-    }
-
-    /// The number of a function type to which pointers cross.
-    fn pointed(&mut self, signature: &Signature, typedef: Option<&str>) -> Result<usize, String> {
-        let notes = &self.notes.callbacks;
-        let name = typedef.filter(|typedef| said(notes, typedef).next().is_some());
-        let known = self
-            .rules
-            .signatures
-            .iter()
-            .position(|known| known.signature == *signature && known.name.as_deref() == name);
-        if let Some(known) = known {
-            return Ok(known);
-        }
-        if !signature.prototype {
-            return Err("nothing says what the function takes that it points at".into());
-        }
-        let told = self.told(signature, typedef)?;
-        let whose = Whose {
-            table: "callback",
-            name: name.unwrap_or_default(),
-            signature,
-            lenient: true,
-        };
-        // First without rules, as it may take pointers to such functions itself.
-        let number = self.rules.signatures.len();
-        let unknown = Rule {
-            parameters: Vec::new(),
-            result: Crossing::Nothing,
-            on_crash: None,
-            variable: None,
-            procs: BTreeMap::new(),
-        };
-        self.rules.signatures.push(Pointed {
-            signature: signature.clone(),
-            name: name.map(Into::into),
-            told,
-            called: typedef.unwrap_or("TYPEDEF").to_owned(),
-            inward: unknown.clone(),
-            outward: Err("not decided".into()),
-        });
-        let inward = self.inward(whose);
-        let (mut parameters, result) = match inward {
-            Ok(inward) => inward,
-            Err(why) => {
-                // Whoever asks next is told the same.
-                if number + 1 == self.rules.signatures.len() {
-                    self.rules.signatures.pop();
-                }
-                return Err(format!(
-                    "it points at a function of which something cannot cross: {why}"
-                ));
-            }
-        };
-        let on_crash = said(&self.notes.callbacks, whose.name).find_map(|n| n.on_crash.clone());
-        let list = told.and_then(|told| told.list);
-        if let Some(list) = list {
-            parameters[list] = Crossing::Nothing;
-        }
-        self.rules.signatures[number].inward = Rule {
-            parameters,
-            result,
-            on_crash,
-            ..unknown
-        };
-        self.reach_inward(signature);
-        let mut outward = self.rule(whose, None, None);
-        if let (Some(told), Ok(rule)) = (told, &mut outward) {
-            rule.parameters[told.format] = Crossing::Text;
-            if let Some(list) = list {
-                rule.parameters[list] = Crossing::Nothing;
-            }
-        }
-        self.rules.signatures[number].outward = outward;
-        Ok(number)
-    }
-
-    /// What tells a function that is pointed to what follows, or what its `va_list` holds.
-    fn told(&self, signature: &Signature, typedef: Option<&str>) -> Result<Option<Told>, String> {
-        let list = signature.list();
-        if !signature.variadic && list.is_none() {
-            return Ok(None);
-        }
-        let name = typedef.unwrap_or("TYPEDEF");
-        let noted = said(&self.notes.callbacks, name).find_map(|n| n.format.as_ref());
-        let mut parameters = signature.parameters.iter();
-        let Some(noted) = noted else {
-            let takes = match list {
-                Some(_) => "a va_list",
-                None => "more arguments than it declares",
-            };
-            return Err(format!(
-                "it points at a function that takes {takes}; if they are described as for printf, \
-                 say in wrap.toml: [callback.{name}] format = \"PARAMETER\""
-            ));
-        };
-        let is_text = |value: &Value| value.kind.pointee().is_some_and(|to| to.kind == Type::Char);
-        let found = parameters.position(|p| p.name == *noted && is_text(&p.value));
-        match found {
-            Some(format) => Ok(Some(Told { format, list })),
-            None => Err(format!(
-                "it points at a function without a text called {noted}"
-            )),
-        }
     }
 }
