@@ -2,15 +2,16 @@
 //! on behalf of a host process, usually under QEMU.
 //!
 //! * [`worker`] decodes with one decoder library.
-//! * [`calls`] calls any library for a program, and the program for the library.
+//! * `calls` calls any library for a program, and the program for the library.
 //!
 //! Built for the host's architecture, the first is the same program around the native
-//! library: the reference for tests and benchmarks. The second is of no use there.
+//! library: the reference for tests and benchmarks. The second is not built there.
 
 mod accel;
 mod args;
 mod bare;
 mod call;
+#[cfg(target_arch = "aarch64")]
 pub mod calls;
 mod costs;
 mod decoder;

@@ -5,21 +5,27 @@ use gst::prelude::*;
 use iotdec_tests::clips::{self, Codec};
 use iotdec_tests::downstream::{self, Answer, Making};
 use iotdec_tests::frames::Frame;
-use iotdec_tests::pipeline::count;
+use iotdec_tests::pipeline::{Playing, count};
 use iotdec_tests::{exclusive, native, process};
+use std::path::Path;
 use std::time::Duration;
 
-/// Where frames of a clip of this size lie, when downstream offers such a pool.
-fn decode_into_pool(making: Making, size: (u32, u32)) -> (Outcome, gst::BufferPool) {
-    let directory = directory();
-    let file = clips::encode_sized(directory.path(), Codec::H265, size, 120, 30);
+/// Plays to a sink that offers such a pool.
+fn play_into_pool(file: &Path, making: Making) -> (Playing, gst::BufferPool) {
     let pool = downstream::memfd_pool(making);
     let answer = Answer {
         video_meta: true,
         pool: Some((pool.clone(), 2)),
         ..Answer::default()
     };
-    let mut playing = play_to(answer, &file, "");
+    (play_to(answer, file, ""), pool)
+}
+
+/// Where frames of a clip of this size lie, when downstream offers such a pool.
+fn decode_into_pool(making: Making, size: (u32, u32)) -> (Outcome, gst::BufferPool) {
+    let directory = directory();
+    let file = clips::encode_sized(directory.path(), Codec::H265, size, 120, 30);
+    let (mut playing, pool) = play_into_pool(&file, making);
     let outcome = Outcome::of(&mut playing);
     playing.stop().assert_eos();
     native::assert_equal(&file, Codec::H265, &outcome.frames);
@@ -118,13 +124,7 @@ fn writing_into_the_pool_spoils_no_later_frame() {
     let _turn = exclusive();
     let directory = directory();
     let file = clips::encode(directory.path(), Codec::H265, 120, 60);
-    let pool = downstream::memfd_pool(Making::default());
-    let answer = Answer {
-        video_meta: true,
-        pool: Some((pool.clone(), 2)),
-        ..Answer::default()
-    };
-    let mut playing = play_to(answer, &file, "");
+    let (mut playing, pool) = play_into_pool(&file, Making::default());
     let mut frames = Vec::new();
     let (mut inside, mut copied) = (0, 0);
     while let Some(sample) = playing.next_sample() {
@@ -153,13 +153,7 @@ fn frames_in_the_pool_outlive_the_pipeline() {
     let _turn = exclusive();
     let directory = directory();
     let file = clips::encode(directory.path(), Codec::H265, 120, 60);
-    let pool = downstream::memfd_pool(Making::default());
-    let answer = Answer {
-        video_meta: true,
-        pool: Some((pool.clone(), 2)),
-        ..Answer::default()
-    };
-    let mut playing = play_to(answer, &file, "");
+    let (mut playing, _) = play_into_pool(&file, Making::default());
     let mut kept = Vec::new();
     while let Some(sample) = playing.next_sample() {
         kept.push(sample);
@@ -180,13 +174,7 @@ fn a_new_worker_gets_the_pool() {
     let _turn = exclusive();
     let directory = directory();
     let file = clips::encode(directory.path(), Codec::H265, 300, 30);
-    let pool = downstream::memfd_pool(Making::default());
-    let answer = Answer {
-        video_meta: true,
-        pool: Some((pool.clone(), 2)),
-        ..Answer::default()
-    };
-    let mut playing = play_to(answer, &file, "");
+    let (mut playing, pool) = play_into_pool(&file, Making::default());
     let mut inodes = Vec::new();
     while let Some(sample) = playing.next_sample() {
         inodes.push(inode(sample.buffer().expect("samples have buffers")));

@@ -1,4 +1,4 @@
-//! Calls libraries for a program of another architecture: see [`iotdec_guest::calls`].
+//! Calls libraries for a program of another architecture: see `iotdec_guest::calls`.
 //!
 //! The functions here are those that libraries in the process find before any other's.
 
@@ -123,6 +123,13 @@ mod exported {
     }
 }
 
+#[cfg(target_arch = "aarch64")]
 fn main() -> std::process::ExitCode {
     iotdec_guest::calls::main()
+}
+
+#[cfg(not(target_arch = "aarch64"))]
+fn main() -> std::process::ExitCode {
+    eprintln!("iotdec-calls is for aarch64: native libraries can be called without it");
+    std::process::ExitCode::FAILURE
 }

@@ -15,54 +15,32 @@
 //!
 //! For benchmarks, `costs` does what a lane's thread does without anyone on the other side.
 
-#[cfg(target_arch = "aarch64")]
 mod callback;
-#[cfg(target_arch = "aarch64")]
 mod control;
-#[cfg(target_arch = "aarch64")]
 mod costs;
-#[cfg(target_arch = "aarch64")]
 mod crash;
-#[cfg(target_arch = "aarch64")]
 mod data;
-#[cfg(target_arch = "aarch64")]
 mod descriptors;
-#[cfg(target_arch = "aarch64")]
 mod environment;
-#[cfg(target_arch = "aarch64")]
 mod gear;
-#[cfg(target_arch = "aarch64")]
 pub mod heap;
-#[cfg(target_arch = "aarch64")]
 mod lane;
-#[cfg_attr(not(target_arch = "aarch64"), allow(dead_code))]
 mod locale;
-#[cfg(target_arch = "aarch64")]
 pub mod mappings;
-#[cfg(target_arch = "aarch64")]
 mod memory;
-#[cfg(target_arch = "aarch64")]
 mod output;
-#[cfg(target_arch = "aarch64")]
 mod parts;
-#[cfg(target_arch = "aarch64")]
 mod registers;
-#[cfg(target_arch = "aarch64")]
 mod switch;
-#[cfg(target_arch = "aarch64")]
 mod threads;
 
-#[cfg(target_arch = "aarch64")]
 pub use callback::{Callback, callback_begin, callback_end, callback_run};
-#[cfg(target_arch = "aarch64")]
 pub use output::flush;
-#[cfg(target_arch = "aarch64")]
 pub use parts::Part;
 
 use std::process::ExitCode;
 
 /// The program iotdec-calls. Its command line belongs to the host.
-#[cfg(target_arch = "aarch64")]
 pub fn main() -> ExitCode {
     crate::exit_on_panic();
     let args = crate::args::Args::parse(std::env::args().skip(1));
@@ -87,15 +65,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// The program iotdec-calls, where it has nothing to do.
-#[cfg(not(target_arch = "aarch64"))]
-pub fn main() -> ExitCode {
-    eprintln!("iotdec-calls is for aarch64: native libraries can be called without it");
-    ExitCode::FAILURE
-}
-
 /// Ends the process, and with it every call, because its state makes no sense.
-#[cfg(target_arch = "aarch64")]
 fn die(text: &str) -> ! {
     eprintln!("{text}");
     // SAFETY: takes any value and touches no memory of ours.
