@@ -40,13 +40,15 @@ static void works(void)
     iotdec_clear_error();
 }
 
+#define KIND(kind) (1u << IOTDEC_##kind)
+
 /* A call that fails, as one of these kinds. */
-static void fails(enum misdeed what, uint64_t number, int kind, int or, int sig)
+static void fails(enum misdeed what, uint64_t number, unsigned kinds, int sig)
 {
     works();
     int result = misbehave(what, answers, number);
     int found = iotdec_last_error(&error);
-    if (result != 0 || (found != kind && found != or) || (sig && error.signal != sig) || !error.text[0]) {
+    if (result != 0 || !(kinds >> found & 1) || (sig && error.signal != sig) || !error.text[0]) {
         printf("misdeed %d (%#lx) returned %d; error %d, signal %d: %s\n", what, number, result, found, error.signal,
             error.text);
         exit(1);
@@ -244,11 +246,11 @@ static void signals(void)
     iotdec_set_call_timeout(20000);
     int ends[] = {SIGTERM, SIGKILL, SIGSEGV, SIGALRM, SIGUSR1, SIGHUP, SIGQUIT};
     for (unsigned i = 0; i < sizeof ends / sizeof *ends; i++)
-        fails(SIGNAL_ITSELF, (uint64_t) ends[i], IOTDEC_CRASHED, IOTDEC_CRASHED, ends[i]);
+        fails(SIGNAL_ITSELF, (uint64_t) ends[i], KIND(CRASHED), ends[i]);
     iotdec_set_call_timeout(500);
-    fails(STOP_ITSELF, 0, IOTDEC_TIMED_OUT, IOTDEC_TIMED_OUT, 0);
+    fails(STOP_ITSELF, 0, KIND(TIMED_OUT), 0);
     iotdec_set_call_timeout(0);
-    fails(ABORT_IN_THREAD, 0, IOTDEC_CRASHED, IOTDEC_CRASHED, SIGABRT);
+    fails(ABORT_IN_THREAD, 0, KIND(CRASHED), SIGABRT);
     /* Of seven ways to send us a signal none is open. */
     int kinds[] = {0, SIGTERM, SIGKILL, SIGSTOP};
     for (unsigned i = 0; i < sizeof kinds / sizeof *kinds; i++)
@@ -260,10 +262,11 @@ static void signals(void)
 static void memory(void)
 {
     iotdec_set_call_timeout(10000);
-    fails(UNMAP_ARENA, 0, IOTDEC_CRASHED, IOTDEC_TIMED_OUT, 0);
-    fails(UNMAP_ARENA, 1, IOTDEC_CRASHED, IOTDEC_TIMED_OUT, 0);
-    fails(PROTECT_ARENA, 0, IOTDEC_CRASHED, IOTDEC_TIMED_OUT, 0);
-    fails(UNMAP_EVERYTHING, 0, IOTDEC_CRASHED, IOTDEC_TIMED_OUT, 0);
+    fails(UNMAP_ARENA, 0, KIND(CRASHED) | KIND(TIMED_OUT), 0);
+    fails(UNMAP_ARENA, 1, KIND(CRASHED) | KIND(TIMED_OUT), 0);
+    fails(PROTECT_ARENA, 0, KIND(CRASHED) | KIND(TIMED_OUT), 0);
+    /* Of what the emulator has there, too; it can end in any way. */
+    fails(UNMAP_EVERYTHING, 0, KIND(CRASHED) | KIND(EXITED) | KIND(TIMED_OUT), 0);
     /* That takes some time beside other tests. */
     iotdec_set_call_timeout(60000);
     CHECK(misbehave(EAT_MEMORY, answers, 0) > 100);
@@ -275,7 +278,7 @@ static void jumps(void)
     iotdec_set_call_timeout(2000);
     uint64_t nowhere[] = {0, 1, 4096, 0x123456789abc, 0xfffffffffffff000};
     for (unsigned i = 0; i < sizeof nowhere / sizeof *nowhere; i++)
-        fails(JUMP_NOWHERE, nowhere[i], IOTDEC_CRASHED, IOTDEC_TIMED_OUT, 0);
+        fails(JUMP_NOWHERE, nowhere[i], KIND(CRASHED) | KIND(TIMED_OUT), 0);
     for (uint64_t seed = 1; seed <= (getenv("SHORT") ? 4 : 40); seed++) {
         works();
         /* Whatever that does. Even nothing. */
@@ -289,11 +292,11 @@ static void jumps(void)
 
 static void ends(void)
 {
-    fails(EXIT_AT_ONCE, 0, IOTDEC_EXITED, IOTDEC_EXITED, 0);
-    fails(EXIT_AT_ONCE, 77, IOTDEC_EXITED, IOTDEC_EXITED, 0);
+    fails(EXIT_AT_ONCE, 0, KIND(EXITED), 0);
+    fails(EXIT_AT_ONCE, 77, KIND(EXITED), 0);
     iotdec_set_call_timeout(1000);
-    fails(BECOME_ANOTHER, 0, IOTDEC_TIMED_OUT, IOTDEC_EXITED, 0);
-    fails(SPIN, 0, IOTDEC_TIMED_OUT, IOTDEC_TIMED_OUT, 0);
+    fails(BECOME_ANOTHER, 0, KIND(TIMED_OUT) | KIND(EXITED), 0);
+    fails(SPIN, 0, KIND(TIMED_OUT), 0);
     iotdec_set_call_timeout(0);
     CHECK(misbehave(CLOSE_ALL, answers, 0) == 0);
     works();
@@ -335,7 +338,7 @@ static void floods(void)
     /* No limit of time: how long hundreds of threads take to start is the machine's affair. Twice, for the next worker
      * has all lanes again. */
     for (int round = 0; round < 2; round++) {
-        fails(FLOOD_THREADS, 400, IOTDEC_EXITED, IOTDEC_EXITED, 0);
+        fails(FLOOD_THREADS, 400, KIND(EXITED), 0);
         CHECK(strstr(error.text, "the program has no lane for it"));
     }
     /* All rounds together have more threads than there are lanes. */
