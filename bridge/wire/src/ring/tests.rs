@@ -80,6 +80,21 @@ mod native {
     }
 
     #[test]
+    fn a_record_is_in_hand_until_it_is_released() {
+        let (heap, mut producer, mut consumer) = heap_ring(64);
+        assert_eq!(heap.header.in_hand(), None);
+        producer.push(1, &[b"one"]).unwrap();
+        producer.push(2, &[b"two"]).unwrap();
+        assert_eq!(heap.header.in_hand(), Some(0));
+        let record = consumer.next().unwrap().unwrap();
+        assert_eq!(heap.header.in_hand(), Some(0));
+        record.release();
+        assert_eq!(heap.header.in_hand(), Some(16));
+        pop(&mut consumer).unwrap();
+        assert_eq!(heap.header.in_hand(), None);
+    }
+
+    #[test]
     fn the_longest_payload_fits_at_any_offset() {
         let (_heap, mut producer, mut consumer) = ring_near_the_wrap(256);
         let longest = producer.max_payload();
