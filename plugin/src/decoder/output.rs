@@ -377,7 +377,13 @@ impl ForeignDecoder {
         let caps = self.choose_memory(caps)?;
         state.set_info(info.clone());
         state.set_caps(&caps);
-        obj.negotiate(state)?;
+        obj.negotiate(state).map_err(|error| {
+            // In a flush, or while the pipeline stops, it fails for no other reason.
+            match obj.src_pad().pad_flags().contains(gst::PadFlags::FLUSHING) {
+                true => gst::FlowError::Flushing,
+                false => error,
+            }
+        })?;
         gst::debug!(CAT, imp = self, "Output is {info:?}");
         let negotiated = Negotiated { shape, info };
         lock(&self.output).negotiated = Some(negotiated.clone());
