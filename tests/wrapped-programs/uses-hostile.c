@@ -323,8 +323,10 @@ static void scribbling(void)
         for (double start = now(); now() < start + 1;) {
             add(1, 2);
             ask(answers, 4);
+            /* Its argument may be spoiled on the way, and then this is text that is empty: whatever it is, it is there. */
             const char *text = wild_text(0);
-            CHECK(text == NULL);
+            if (text)
+                (void) *(volatile const char *) text;
         }
         /* That one is ended now, if it still runs; the one after it is whole. */
         misbehave(EXIT_AT_ONCE, answers, 0);

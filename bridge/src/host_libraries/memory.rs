@@ -65,12 +65,19 @@ impl Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{Read, Write};
     use std::process::{Command, Stdio};
 
     #[test]
     fn of_a_child() {
-        let child = Command::new("cat").stdin(Stdio::piped()).spawn();
+        let mut cat = Command::new("cat");
+        let child = cat.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut child = child.expect("cat is part of the system");
+        // Once it answers, its dynamic linker is done with its memory.
+        let input = child.stdin.as_mut().expect("a pipe");
+        input.write_all(b"?").expect("it reads");
+        let output = child.stdout.as_mut().expect("a pipe");
+        output.read_exact(&mut [0]).expect("it answers");
         let number = child.id() as i32;
         let memory = Memory::open(number).expect("a child's");
         let mut byte = [0];
