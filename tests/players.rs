@@ -111,12 +111,16 @@ fn final_stats(log: &str) -> Option<gst::Structure> {
     line[at..].parse().ok()
 }
 
-/// Runs a player on a display of its own. Frames are seen in sequence, and the player has
-/// used iotdec's decoder although others could have been had. Returns when it has let go
-/// of that, as at the end of the video.
+/// The display that a player has for itself.
+fn display() -> Display {
+    Display::start(1024, 768)
+}
+
+/// Runs a player. Frames are seen in sequence, and the player has used iotdec's decoder
+/// although others could have been had. Returns when it has let go of that, as at the end
+/// of the video; it still needs the display to end well.
 #[track_caller]
-fn plays(row: &str, clip: &Clip, program: &str, arguments: &[&str]) -> Running {
-    let display = Display::start(1024, 768);
+fn plays(row: &str, clip: &Clip, display: &Display, program: &str, arguments: &[&str]) -> Running {
     let home = clip.directory.path();
     let player = Command::new("timeout")
         .args(["--kill-after=5", "60", program])
@@ -171,11 +175,12 @@ fn plays(row: &str, clip: &Clip, program: &str, arguments: &[&str]) -> Running {
 /// The same of one that ends with the video.
 #[track_caller]
 fn plays_to_the_end(row: &str, clip: &Clip, program: &str, arguments: &[&str]) {
-    let mut player = plays(row, clip, program, arguments);
+    let display = display();
+    let mut player = plays(row, clip, &display, program, arguments);
     let status = process::until(LIMIT, || player.end());
     let status = status.unwrap_or_else(|| panic!("{row}: it does not end"));
     assert!(status.success(), "{row}: {status}: {}", clip.log());
-    drop(player);
+    drop((player, display));
     process::assert_no_children();
 }
 
@@ -227,12 +232,10 @@ fn parole() {
     let _turn = exclusive();
     let clip = Clip::new();
     let file = clip.file.to_string_lossy();
-    drop(plays(
-        "parole",
-        &clip,
-        "dbus-run-session",
-        &["--", "parole", &file],
-    ));
+    let display = display();
+    let arguments = ["--", "parole", &file];
+    let player = plays("parole", &clip, &display, "dbus-run-session", &arguments);
+    drop((player, display));
     process::assert_no_children();
 }
 

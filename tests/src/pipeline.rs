@@ -285,7 +285,12 @@ impl Playing {
     ) -> T {
         let (done, wait) = mpsc::channel();
         let pipeline = self.pipeline.clone();
-        std::thread::spawn(move || done.send(action(&pipeline)));
+        std::thread::spawn(move || {
+            let result = action(&pipeline);
+            // Who waits may be about to look what is left of it.
+            drop(pipeline);
+            done.send(result)
+        });
         wait.recv_timeout(limit)
             .unwrap_or_else(|_| self.fail(&format!("still not {what} after {limit:?}")))
     }
