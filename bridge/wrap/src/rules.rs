@@ -6,6 +6,7 @@
 //! it has to be copied, and so it has to be known how much it is. Where types do not say,
 //! `wrap.toml` must; nothing is guessed that could corrupt memory.
 
+mod beside;
 mod callbacks;
 mod crossing;
 mod descriptors;

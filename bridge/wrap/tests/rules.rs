@@ -1,12 +1,11 @@
 //! How parameters cross, by the header alone and with a word on it.
 
-use iotdec_wrap::elf::Exports;
+mod support;
+
 use iotdec_wrap::notes::Notes;
 use iotdec_wrap::parse::{self, Source};
-use iotdec_wrap::rules::{
-    Crossing, Decision, Element, FormatRule, Rule, Rules, Told, Variable, decide,
-};
-use iotdec_wrap::variants;
+use iotdec_wrap::rules::{Crossing, Element, FormatRule, Rules, Told, Variable};
+use support::{data, refused, wrapped};
 
 const HEADER: &str = "
 #include <stdarg.h>
@@ -95,51 +94,11 @@ int calls_typed(typed f);
 ";
 
 fn rules(config: &str) -> Rules {
-    decided(config).unwrap_or_else(|error| panic!("{error}"))
+    support::rules(HEADER, config)
 }
 
 fn decided(config: &str) -> Result<Rules, String> {
-    let place = tempfile::tempdir().expect("a directory");
-    let file = place.path().join("header.h");
-    std::fs::write(&file, HEADER).expect("room");
-    let notes: Notes = toml::from_str(config).expect("TOML");
-    let source = Source::of(&[&file], &notes.flags);
-    let headers = parse::read(&source, &|_| true, [parse::GUEST, parse::HOST])
-        .unwrap_or_else(|error| panic!("{error}"));
-    let [guest, host] = variants::add(&source, &|_| true, &notes, headers)?;
-    assert_eq!(notes.strangers(&guest), [""; 0]);
-    let mut exports = Exports::default();
-    for (name, function) in &guest.functions {
-        if function.place.is_own {
-            exports.functions.insert(name.clone(), None);
-        }
-    }
-    Ok(decide(&exports, &guest, &host, &notes))
-}
-
-#[track_caller]
-fn wrapped<'a>(rules: &'a Rules, name: &str) -> &'a Rule {
-    match &rules.functions[name] {
-        Decision::Wrapped(rule) => rule,
-        Decision::Refused(why) => panic!("{name}: {why}"),
-    }
-}
-
-#[track_caller]
-fn refused(rules: &Rules, name: &str, says: &str) {
-    match &rules.functions[name] {
-        Decision::Refused(why) if why.contains(says) => {}
-        other => panic!("{name}: {other:?}"),
-    }
-}
-
-/// Count, whether it reads, whether it writes.
-#[track_caller]
-fn data<'a>(rules: &'a Rules, name: &str, index: usize) -> (&'a str, bool, bool) {
-    match &wrapped(rules, name).parameters[index] {
-        Crossing::Data(block) => (&block.count.expression, block.reads, block.writes),
-        other => panic!("{name}: {other:?}"),
-    }
+    support::decided(HEADER, config)
 }
 
 #[test]
@@ -159,7 +118,11 @@ fn types_decide() {
     assert_eq!(parameters("object"), [Crossing::Handle, Crossing::Handle]);
     assert_eq!(wrapped(&rules, "makes").result, Crossing::Value);
     assert_eq!(wrapped(&rules, "names").result, Crossing::Text);
-    assert!(matches!(parameters("sorts")[3], Crossing::Function(_)));
+    refused(
+        &rules,
+        "sorts",
+        "count and size may both say how much it is to",
+    );
     assert!(matches!(
         parameters("walks")[..],
         [Crossing::Function(_), Crossing::Value]

@@ -1,5 +1,6 @@
 //! What parameters point at.
 
+use super::beside::Beside;
 use super::{Block, Crossing, Decider, Element, Whose, descriptors, interfaces, names, streams};
 use crate::model::{Float, Parameter, Type, Value};
 use crate::notes::{Count, Data, Elements, Pass, Pointers, Way};
@@ -49,7 +50,7 @@ impl Decider<'_> {
                     self.repack(tag)?;
                     Crossing::Repacked(tag.clone())
                 }
-                Type::Record(tag) if !whose.lenient => self.record_by_value(tag),
+                Type::Record(tag) if !whose.lenient => self.record_by_value(tag)?,
                 kind => by_value(kind),
             });
         };
@@ -78,23 +79,12 @@ impl Decider<'_> {
             Err(why) if why.contains("wrap.toml") => Err(why),
             Err(why) => {
                 let next = whose.signature.parameters.get(index + 1);
-                let count = next.filter(|next| is_amount(next));
-                let count = count.map_or("COUNT", |parameter| &parameter.name);
                 if let Some(length) = next.filter(|next| is_amount_there(next)) {
                     let length = &length.name;
                     let how = format!("\"out[*{length}], back[*{length}]\", if that is so");
                     return Err(format!("{why}; {}", line(&how)));
                 }
-                let how = match (&to.kind, to.is_const) {
-                    (Type::Void, true) => format!("\"in[{count}]\", or \"value\" or \"shared\""),
-                    (Type::Void, false) => {
-                        format!("\"inout[{count}]\", \"out[{count}]\", \"value\" or \"shared\"")
-                    }
-                    (_, true) => format!("\"in\" if it is to one, or \"in[{count}]\""),
-                    (_, false) => {
-                        format!("\"inout\" or \"out\" if it is to one, or \"inout[{count}]\"")
-                    }
-                };
+                let how = self.ways(&Beside::of(&whose.signature.parameters, index, to), to);
                 let spelling = &value.spelling;
                 Err(format!(
                     "{why}; {}, or of all of that type: [type] \"{spelling}\" = ...",
@@ -102,6 +92,36 @@ impl Decider<'_> {
                 ))
             }
             decided => decided,
+        }
+    }
+
+    /// What `wrap.toml` may say of a pointer that was not decided.
+    fn ways(&self, beside: &Beside, to: &Value) -> String {
+        let Some(count) = beside.count() else {
+            return "\"shared\"".into();
+        };
+        match (&to.kind, to.is_const) {
+            (Type::Void, true) => format!("\"in[{count}]\", or \"value\" or \"shared\""),
+            (Type::Void, false) => {
+                format!("\"inout[{count}]\", \"out[{count}]\", \"value\" or \"shared\"")
+            }
+            (Type::Pointer(behind), _) if self.leaves_behind(behind) => {
+                let strings = match behind.kind {
+                    Type::Char => {
+                        format!("\"strings[{count}]\", \"strings\" if the last one is null, ")
+                    }
+                    _ => String::new(),
+                };
+                format!(
+                    "{strings}\"out[{count}]\" if the library puts its own there, \"in[{count}]\" if \
+                     they are the library's, or \"shared\""
+                )
+            }
+            (Type::Char, true) => format!("\"string\", or \"in[{count}]\""),
+            (_, true) => format!("\"in\" if it is to one, or \"in[{count}]\""),
+            (_, false) => {
+                format!("\"inout\" or \"out\" if it is to one, or \"inout[{count}]\"")
+            }
         }
     }
 
@@ -166,6 +186,16 @@ impl Decider<'_> {
         })
     }
 
+    /// Whether what a pointer leads to, that crosses as it is, may be the program's.
+    fn leaves_behind(&self, to: &Value) -> bool {
+        match &to.kind {
+            Type::Function(_) => false,
+            Type::Void => to.typedef.is_none(),
+            Type::Record(tag) => !self.is_handle(tag),
+            _ => true,
+        }
+    }
+
     fn is_incomplete(&self, kind: &Type) -> bool {
         matches!(kind, Type::Record(tag) if self.guest.records[tag].layout.is_none())
     }
@@ -198,7 +228,7 @@ impl Decider<'_> {
     fn by_type(&mut self, whose: Whose, index: usize, to: &Value) -> Result<Crossing, String> {
         let parameters = &whose.signature.parameters;
         let parameter = &parameters[index];
-        let amount = parameters.get(index + 1).filter(|next| is_amount(next));
+        let Beside { amount, doubt } = Beside::of(parameters, index, to);
         let data = |count: Option<String>| Data {
             reads: true,
             writes: !to.is_const,
@@ -227,13 +257,17 @@ impl Decider<'_> {
                 Some(Way::Shared) => Ok(Crossing::Shared),
                 Some(Way::Copy | Way::Kept) => Ok(Crossing::Data(self.block(&data(None), to)?)),
                 None if self.is_handle(tag) => Ok(Crossing::Handle),
-                None if amount.is_some() || parameter.is_array => {
+                None if amount.is_some() || doubt.is_some() || parameter.is_array => {
                     // What is wrong with the struct itself comes first.
                     self.element(to)?;
-                    Err(
-                        "it may be to several structs, as a number follows or an array is written"
-                            .into(),
-                    )
+                    Err(doubt.map_or_else(
+                        || {
+                            "it may be to several structs, as a number follows or an array is \
+                             written"
+                                .into()
+                        },
+                        |doubt| doubt.why,
+                    ))
                 }
                 None => Ok(Crossing::Data(self.block(&data(None), to)?)),
             };
@@ -242,12 +276,32 @@ impl Decider<'_> {
         if to.kind == Type::Void && to.typedef.is_some() {
             return Ok(Crossing::Handle);
         }
+        if let Type::Pointer(behind) = &to.kind
+            && (amount.is_some() || parameter.is_array)
+            && self.leaves_behind(behind)
+        {
+            return Err("what its pointers lead to would not cross with them".into());
+        }
         if let Some(elements) = parameter.elements {
+            // In C it is how many there are at least.
+            if let Some(amount) = amount {
+                let amount = &amount.name;
+                return Err(format!(
+                    "it is to {elements} or more, or as many as {amount} says"
+                ));
+            }
+            if elements == 1 && to.kind == Type::Char && to.is_const {
+                return Err("an array of one may be text".into());
+            }
             let data = data(Some(elements.to_string()));
             return Ok(Crossing::Data(self.block(&data, to)?));
         }
         if parameter.is_array {
             return Err("nothing says how long the array is".into());
+        }
+        // Without an amount, what is to anything is refused for that.
+        if let Some(doubt) = doubt.filter(|_| amount.is_some() || to.kind != Type::Void) {
+            return Err(doubt.why);
         }
         let size = match &to.kind {
             Type::Void => 1,

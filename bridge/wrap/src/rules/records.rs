@@ -3,7 +3,7 @@
 use super::{Crossing, Decider, Element, RecordRule, names};
 use crate::abi::{Change, Verdict};
 use crate::model::{Place, Type, Value};
-use crate::notes::{Pass, Way, fits, said};
+use crate::notes::{Pass, Pointers, Way, fits, said};
 
 impl Decider<'_> {
     /// How `wrap.toml` says that pointers to a struct cross.
@@ -94,7 +94,8 @@ impl Decider<'_> {
     }
 
     /// How a struct crosses by value. The library may call the functions in it.
-    pub(super) fn record_by_value(&mut self, tag: &str) -> Crossing {
+    pub(super) fn record_by_value(&mut self, tag: &str) -> Result<Crossing, String> {
+        self.all_by_value(tag, true)?;
         let record = &self.guest.records[tag];
         let fields = record.layout.iter().flat_map(|layout| &layout.fields);
         let mut functions = Vec::new();
@@ -109,11 +110,54 @@ impl Decider<'_> {
                 functions.push((field.name.clone(), number));
             }
         }
-        if functions.is_empty() {
-            Crossing::Record
-        } else {
-            Crossing::RecordWith(functions)
+        Ok(match functions.is_empty() {
+            true => Crossing::Record,
+            false => Crossing::RecordWith(functions),
+        })
+    }
+
+    /// Whether nothing is left behind when a struct is passed by value. Functions cross that are
+    /// fields of the struct itself.
+    fn all_by_value(&self, tag: &str, is_outermost: bool) -> Result<(), String> {
+        let record = &self.guest.records[tag];
+        for field in record.layout.iter().flat_map(|layout| &layout.fields) {
+            let noted = self.noted_field(tag, &field.name, &field.value);
+            if matches!(noted, Some(Pass::Value | Pass::Shared | Pass::Text))
+                || self.notes.defaults.pointers == Pointers::Shared
+            {
+                continue;
+            }
+            let mut value = &field.value;
+            while let Type::Array { element, .. } = &value.kind {
+                value = element;
+            }
+            let why = match &value.kind {
+                Type::Record(inner) => {
+                    self.all_by_value(inner, false)?;
+                    continue;
+                }
+                Type::Pointer(to) => match &to.kind {
+                    Type::Function(_) if is_outermost && value.kind == field.value.kind => continue,
+                    Type::Function(_) => {
+                        "only functions cross that are fields of the struct itself"
+                    }
+                    Type::Void if to.typedef.is_some() || names::is_user_data(&field.name) => {
+                        continue;
+                    }
+                    Type::Record(inner) if self.is_handle(inner) => continue,
+                    _ => "in a struct by value nothing crosses but the address",
+                },
+                _ => continue,
+            };
+            return Err(format!(
+                "{}.{name} ({}): {why}; say in wrap.toml: [struct.{tag}] {name} = \"value\" if the \
+                 library does not follow it, or \"shared\" if it is always to shared memory",
+                record.spelling,
+                field.value.spelling,
+                name = field.name,
+            ));
         }
+        Ok(())
     }
 
     /// How a field crosses that is more than bytes.
@@ -124,14 +168,22 @@ impl Decider<'_> {
         value: &Value,
     ) -> Result<Option<Crossing>, String> {
         let spelling = self.guest.records[tag].spelling.clone();
-        let say = |why: &str| {
+        let say_of = |ways: &str, why: &str| {
+            if why.contains("wrap.toml") {
+                return why.to_owned();
+            }
             format!(
-                "{spelling}.{name} ({}): {why}; say in wrap.toml: [struct.{tag}] {name} = \
-                 \"value\", \"string\", \"in[COUNT]\", \"out[COUNT]\" or \"shared\", or of all of \
-                 it as = \"handle\" if the library makes it, or \"shared\"",
+                "{spelling}.{name} ({}): {why}; say in wrap.toml: [struct.{tag}] {name} = {ways}, or \
+                 of all of it as = \"handle\" if the library makes it, or \"shared\"",
                 value.spelling
             )
         };
+        let say = |why: &str| {
+            let ways = "\"value\", \"string\", \"in[COUNT]\", \"out[COUNT]\" or \"shared\"";
+            say_of(ways, why)
+        };
+        // Of further pointers no copy can be made.
+        let say_further = |why: &str| say_of("\"value\" if the library does not follow it", why);
         let noted = self.noted_field(tag, name, value).cloned();
         match &value.kind {
             Type::Pointer(to) => match (&to.kind, noted) {
@@ -146,9 +198,9 @@ impl Decider<'_> {
                 }
                 (_, Some(pass)) => match self.noted(&pass, to).map_err(|why| say(&why))? {
                     Crossing::Data(block) if block.element != Element::Bytes => {
-                        Err(say("it leads to further pointers"))
+                        Err(say_further("it leads to further pointers"))
                     }
-                    Crossing::Texts(_) => Err(say("it leads to further pointers")),
+                    Crossing::Texts(_) => Err(say_further("it leads to further pointers")),
                     crossing => Ok(Some(crossing)),
                 },
                 (Type::Record(inner), None) if self.is_handle(inner) => Ok(None),
@@ -157,12 +209,12 @@ impl Decider<'_> {
             },
             Type::Record(inner) => match self.record(inner)? {
                 Element::Bytes => Ok(None),
-                _ => Err(say("it holds further pointers")),
+                _ => Err(say_further("it holds further pointers")),
             },
             Type::Array { element, .. } => match self.field(tag, name, element)? {
                 None => Ok(None),
                 Some(_) if noted == Some(Pass::Value) => Ok(None),
-                Some(_) => Err(say("an array of pointers")),
+                Some(_) => Err(say_further("an array of pointers")),
             },
             _ => Ok(None),
         }

@@ -59,18 +59,29 @@ impl Decider<'_> {
         if !function.signature.variadic && list.is_none() {
             return Ok(None);
         }
+        let described = function.format.as_ref();
+        if let Some(other) = described.filter(|format| !format.like.contains("printf")) {
+            return Err(format!(
+                "what follows is as for {}, and so it is not known what the library writes there",
+                other.like
+            ));
+        }
         let Some(format) = noted.or(attribute.map(|format| format.format)) else {
             let described = format!(
                 "if they are described as for printf, say in wrap.toml: [function.{name}] \
                  format = \"PARAMETER\", and format_letters if in other letters"
             );
             return Err(match (list, parameters.last()) {
-                (None, Some(last)) => format!(
+                (None, Some(last)) if last.value.kind.integer_size().is_some() => format!(
                     "it takes more arguments than it declares; {described}, or if {} tells what \
                      they are, variants = {{ CONSTANT = \"TYPE, TYPE\" }}",
                     last.name
                 ),
-                _ => format!("it takes a va_list; {described}"),
+                (None, _) => format!(
+                    "it takes more arguments than it declares, and no integer before them tells \
+                     what they are; {described}"
+                ),
+                (Some(_), _) => format!("it takes a va_list; {described}"),
             });
         };
         Ok(Some(FormatRule {
