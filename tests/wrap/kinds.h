@@ -134,6 +134,20 @@ int k_copy(FILE *from, FILE *to);
 int k_next(void);
 int k_close(FILE *file);
 
+/* Declared in ways in which a generator has to take care. */
+typedef int k_row[3];
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wignored-qualifiers"
+const char *const k_const_text(void);
+const int k_const_number(const int value);
+#pragma GCC diagnostic pop
+int k_const_row(const k_row row);
+double k_counted_row(int n, const double row[n]);
+_Float16 k_half(_Float16 value);
+#define call not_what_you_mean
+#define wrapper +
+#define operation(x)
+
 /* errno, and the worst. */
 int k_errno(int value);
 int k_crash(int value);

@@ -341,6 +341,14 @@ static void files(void)
     fclose(from);
 }
 
+static void oddities(void)
+{
+    const k_row row = {1, 2, 39};
+    const double numbers[] = {0.5, 1, 2};
+    IS(!strcmp(k_const_text(), "constant") && k_const_number(41) == 42 && k_const_row(row) == 42);
+    IS(k_counted_row(3, numbers) == 3.5 && k_half(1.25f) == 2.5f);
+}
+
 static void rest(void)
 {
     errno = 0;
@@ -383,6 +391,7 @@ int main(int argc, char **argv)
     controls();
     mapped();
     files();
+    oddities();
     rest();
     return failures;
 }

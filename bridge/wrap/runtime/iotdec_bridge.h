@@ -1,6 +1,7 @@
 /*
  * iotdec_bridge.h: what the native parts of all generated wrapper libraries have in common. Part of each of them.
  */
+#include "iotdec_operations.h"
 #include "iotdec_text.h"
 #include <limits.h>
 #include <pthread.h>

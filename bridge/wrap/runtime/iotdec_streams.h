@@ -4,6 +4,7 @@
  * The library gets a FILE of its own C library, without a buffer, whose reads and writes are done by the program on the
  * one that it gave. There is one for each, and it stays, as libraries remember FILEs.
  */
+#include "iotdec_operations.h"
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>

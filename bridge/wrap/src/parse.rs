@@ -91,14 +91,22 @@ impl Source {
         let clang = Clang::new().map_err(Error::NoClang)?;
         let index = Index::new(&clang, false, false);
         for (number, target) in targets.iter().enumerate() {
-            let unit = index
-                .parser(NAME)
-                .arguments(&self.arguments(*target))
-                .unsaved(&[Unsaved::new(NAME, format!("{}{more}", self.text))])
-                .detailed_preprocessing_record(true)
-                .include_attributed_types(true)
-                .parse()
-                .map_err(|error| self.unreadable(*target, error.to_string()))?;
+            let parse = |more_arguments: &[&str]| {
+                let mut arguments = self.arguments(*target);
+                arguments.extend(more_arguments);
+                index
+                    .parser(NAME)
+                    .arguments(&arguments)
+                    .unsaved(&[Unsaved::new(NAME, format!("{}{more}", self.text))])
+                    .detailed_preprocessing_record(true)
+                    .include_attributed_types(true)
+                    .parse()
+                    .map_err(|error| self.unreadable(*target, error.to_string()))
+            };
+            let mut unit = parse(&[])?;
+            if errors(&unit).any(|error| error.contains("_Float16 is not supported")) {
+                unit = parse(&HALF)?;
+            }
             each(number, &unit)?;
         }
         Ok(())
@@ -112,6 +120,19 @@ impl Source {
             what,
         }
     }
+}
+
+/// For versions of libclang that do not know `_Float16` on a machine where gcc does.
+const HALF: [&str; 3] = [
+    "-D_Float16=__fp16",
+    "-Xclang",
+    "-fallow-half-arguments-and-returns",
+];
+
+fn errors(unit: &TranslationUnit) -> impl Iterator<Item = String> {
+    let all = unit.get_diagnostics().into_iter();
+    let errors = all.filter(|diagnostic| diagnostic.get_severity() >= Severity::Error);
+    errors.map(|diagnostic| diagnostic.to_string())
 }
 
 /// What [`Source::text`] is called in messages. There is no such file.
@@ -130,12 +151,8 @@ pub fn read<const N: usize>(
     let mut read = targets.map(|_| Header::default());
     source.parse(SIGNEDNESS, &targets, |number, unit| {
         let target = targets[number];
-        let error = unit
-            .get_diagnostics()
-            .into_iter()
-            .find(|diagnostic| diagnostic.get_severity() >= Severity::Error);
-        if let Some(error) = error {
-            return Err(source.unreadable(target, error.to_string()));
+        if let Some(error) = errors(unit).next() {
+            return Err(source.unreadable(target, error));
         }
         let mut reader = Reader::new(target);
         for entity in unit.get_entity().get_children() {

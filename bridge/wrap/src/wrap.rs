@@ -361,7 +361,7 @@ fn pkg_config_file(
 }
 
 /// What is there for all libraries.
-const RUNTIME: [(&str, &str); 6] = [
+const RUNTIME: [(&str, &str); 7] = [
     ("iotdec.h", include_str!("../../runtime/include/iotdec.h")),
     (
         "iotdec_wrapper.h",
@@ -373,6 +373,10 @@ const RUNTIME: [(&str, &str); 6] = [
     ),
     ("iotdec_text.h", include_str!("../runtime/iotdec_text.h")),
     (
+        "iotdec_operations.h",
+        include_str!("../runtime/iotdec_operations.h"),
+    ),
+    (
         "iotdec_streams.h",
         include_str!("../runtime/iotdec_streams.h"),
     ),
@@ -383,8 +387,10 @@ const RUNTIME: [(&str, &str); 6] = [
 ];
 
 /// The headers may have deprecated what is wrapped, and say that pointers are not null
-/// which are looked at all the same, for they are the program's.
-const QUIET: [&str; 9] = [
+/// which are looked at all the same, for they are the program's. Parameters like `int a[n]` are
+/// declared as the pointers that they are.
+const QUIET: [&str; 10] = [
+    "-Wno-vla-parameter",
     "-Wno-deprecated-declarations",
     "-Wno-nonnull-compare",
     "-Wno-address",

@@ -150,8 +150,7 @@ impl<'a> Plan<'a> {
         for function in self.wrapped() {
             let _ = writeln!(text, "    F_{},", function.id);
         }
-        text += "    F_COUNT\n};\n\n/* What is done with FILEs. */\n\
-                 enum { IOTDEC_READ, IOTDEC_WRITE, IOTDEC_SEEK, IOTDEC_CLOSE };\n";
+        text += "    F_COUNT\n};\n";
         for function in self.wrapped() {
             let (name, signature) = (format!("m_{}", function.id), function.signature);
             let is_format = function.rule.variable.is_some();

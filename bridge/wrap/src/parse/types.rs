@@ -29,7 +29,9 @@ impl Reader {
         let canonical = kind.get_canonical_type();
         let element = match canonical.get_kind() {
             // An array behind a typedef is one too, whose element has no better name.
-            TypeKind::ConstantArray | TypeKind::IncompleteArray if !is_va_list(kind) => {
+            TypeKind::ConstantArray | TypeKind::IncompleteArray | TypeKind::VariableArray
+                if !is_va_list(kind) =>
+            {
                 kind.get_element_type().or(canonical.get_element_type())
             }
             _ => is_function(kind).then_some(kind),
@@ -37,7 +39,12 @@ impl Reader {
         let Some(element) = element else {
             return self.value(kind, names);
         };
-        let to = self.value(element, names);
+        let mut to = self.value(element, names);
+        // libclang forgets that an array behind a typedef is constant.
+        if is_const(kind) && !to.is_const && !is_function(kind) {
+            to.is_const = true;
+            to.spelling = format!("const {}", to.spelling);
+        }
         Value {
             spelling: match to.spelling.contains(['(', '[']) {
                 true => format!("__typeof__({}) *", to.spelling),
@@ -190,7 +197,7 @@ impl Reader {
             let array = written.get_canonical_type();
             let is_array = matches!(
                 array.get_kind(),
-                TypeKind::ConstantArray | TypeKind::IncompleteArray
+                TypeKind::ConstantArray | TypeKind::IncompleteArray | TypeKind::VariableArray
             );
             Parameter {
                 name: entity
@@ -207,7 +214,14 @@ impl Reader {
             // A function that returns a pointer to a function has that one's parameters
             // among its own.
             result: match result {
-                Some(result) => self.value(result, None),
+                Some(result) => {
+                    let value = self.value(result, None);
+                    Value {
+                        spelling: unqualified_value(&value.spelling),
+                        is_const: false,
+                        ..value
+                    }
+                }
                 None => unreachable!("every function type has a result type"),
             },
             parameters,
@@ -332,6 +346,30 @@ fn spelling(kind: clang::Type) -> String {
     spelling.trim_end().to_owned()
 }
 
+/// The spelling of a type without what qualifies values of it, which means nothing of a result.
+fn unqualified_value(spelling: &str) -> String {
+    const WORDS: [&str; 4] = ["const", "volatile", "restrict", "__restrict"];
+    // `int (*const)(void)` is a pointer, of which only the inner word is its own.
+    if let Some((before, after)) = spelling.split_once("(*")
+        && let Some(after) = WORDS.iter().find_map(|word| after.strip_prefix(word))
+    {
+        return format!("{before}(*{}", after.trim_start());
+    }
+    let mut bare = spelling.trim();
+    while let Some(rest) = WORDS.iter().find_map(|word| bare.strip_suffix(word))
+        && rest.ends_with([' ', '*'])
+    {
+        bare = rest.trim_end();
+    }
+    while !bare.contains('*')
+        && let Some(rest) = WORDS.iter().find_map(|word| bare.strip_prefix(word))
+        && rest.starts_with(' ')
+    {
+        bare = rest.trim_start();
+    }
+    bare.to_owned()
+}
+
 /// The spelling of a record or enumeration without what qualifies it, and without the
 /// directories of the file where it is defined.
 fn unqualified(kind: clang::Type) -> String {
@@ -362,4 +400,26 @@ fn is_va_list(kind: clang::Type) -> bool {
             | "__va_list_tag"
             | "__va_list"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unqualified_value;
+
+    #[test]
+    fn what_qualifies_a_result_is_left_out() {
+        for (qualified, bare) in [
+            ("const char *const", "const char *"),
+            ("const char *", "const char *"),
+            ("const int", "int"),
+            ("volatile const unsigned int", "unsigned int"),
+            ("constant", "constant"),
+            ("my_const", "my_const"),
+            ("int (*const)(const char *)", "int (*)(const char *)"),
+            ("int (*)(const char *)", "int (*)(const char *)"),
+            ("void *restrict", "void *"),
+        ] {
+            assert_eq!(unqualified_value(qualified), bare);
+        }
+    }
 }

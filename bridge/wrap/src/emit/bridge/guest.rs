@@ -10,14 +10,15 @@ use std::fmt::Write;
 
 pub fn source(plan: &Plan, fingerprint: u64) -> String {
     let mut text = plan.opening("the part that runs in the guest");
-    // The runtime's header before any function: it gives a register a name.
-    text += "#include \"iotdec_guest.h\"\n#include \"headers.h\"\n#include \"messages.h\"\n\
-             #include \"iotdec_text.h\"\n#include <string.h>\n";
-    if plan.lends_descriptors() {
-        text += LENT;
-    }
+    // The runtime's header before any function: it gives a register a name. The library's headers
+    // after all of ours, for they may define macros by any name.
+    text += "#include \"iotdec_guest.h\"\n#include \"iotdec_text.h\"\n#include <string.h>\n";
     if plan.has_streams() {
         text += "#include \"iotdec_streams.h\"\n";
+    }
+    text += "#include \"headers.h\"\n#include \"messages.h\"\n";
+    if plan.lends_descriptors() {
+        text += LENT;
     }
     text += &super::repack::guest_assertions(plan);
     for function in plan.wrapped() {

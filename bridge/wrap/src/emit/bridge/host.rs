@@ -20,9 +20,10 @@ use std::fmt::Write;
 
 pub fn source(plan: &Plan, fingerprint: u64) -> String {
     let mut text = plan.opening("the part that runs on the host");
-    // The runtime's header before any function: it gives a register a name.
-    text += "#include \"iotdec_wrapper.h\"\n#include \"iotdec.h\"\n#include \"headers.h\"\n\
-             #include \"messages.h\"\n#include \"iotdec_bridge.h\"\n\n";
+    // The runtime's header before any function: it gives a register a name. The library's headers
+    // after all of ours, for they may define macros by any name.
+    text += "#include \"iotdec_wrapper.h\"\n#include \"iotdec.h\"\n#include \"iotdec_bridge.h\"\n\
+             #include \"headers.h\"\n#include \"messages.h\"\n\n";
     let signatures = plan.rules.signatures.len();
     let accel = plan.accel.map_or("0".into(), |wish| {
         format!("IOTDEC_ACCEL_{}", wish.name().to_uppercase())
