@@ -3,6 +3,7 @@
 
 const EXPORTED_BY_WORKER: &[&str] = &[
     "pthread_create",
+    "thrd_create",
     "memcpy",
     "memmove",
     "memset",
@@ -42,6 +43,8 @@ const EXPORTED_BY_WORKER: &[&str] = &[
 
 /// What guest parts of wrappers use, and what libraries may not have of the C library.
 const EXPORTED_BY_CALLS: &[&str] = &[
+    "pthread_create",
+    "thrd_create",
     "mmap",
     "mmap64",
     "munmap",

@@ -270,6 +270,12 @@ fn threads_of_the_library_call_back() {
 }
 
 #[test]
+fn the_program_reads_stacks_of_the_librarys_threads() {
+    // More than have room at a time: what a thread had, another gets.
+    assert_events("stacks", amount(400, 10_000));
+}
+
+#[test]
 fn eight_threads_do_not_see_each_other() {
     assert_events("threads", amount(10_000, 100_000));
 }

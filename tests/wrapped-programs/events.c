@@ -1,7 +1,10 @@
 #include "events.h"
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <threads.h>
+#include <unistd.h>
 
 static event_handler current;
 
@@ -51,6 +54,43 @@ uint64_t ticker_join(struct ticker *ticker)
     uint64_t sum = ticker->sum;
     free(ticker);
     return sum;
+}
+
+struct teller {
+    told f;
+    void *user;
+    int number;
+    enum thread_end end;
+};
+
+static void *tells(void *it)
+{
+    struct teller *teller = it;
+    char text[1000];
+    snprintf(text, sizeof text, "thread %d", teller->number);
+    teller->f(text, teller->user);
+    if (teller->end == BY_EXIT)
+        pthread_exit(it);
+    while (teller->end == BY_CANCEL)
+        pause();
+    return it;
+}
+static int tells_in_c11(void *it) { return tells(it) != NULL; }
+
+int thread_tells(told f, void *user, int number, enum thread_end end)
+{
+    struct teller teller = {f, user, number, end};
+    pthread_t thread;
+    thrd_t other;
+    int result = 0;
+    if (end == IN_C11)
+        return thrd_create(&other, tells_in_c11, &teller) != thrd_success
+            || thrd_join(other, &result) != thrd_success || result != 1;
+    if (pthread_create(&thread, NULL, tells, &teller))
+        return 1;
+    if (end == BY_CANCEL)
+        pthread_cancel(thread);
+    return pthread_join(thread, NULL);
 }
 
 static _Thread_local uint64_t calls;

@@ -19,6 +19,11 @@ struct ticker *ticker_start(ticked f, void *user, uint64_t times);
 /* The sum of what was returned. */
 uint64_t ticker_join(struct ticker *ticker);
 
+typedef void (*told)(const char *text, void *user);
+enum thread_end { BY_RETURN, BY_EXIT, BY_CANCEL, IN_C11, THREAD_ENDS };
+/* A thread that calls back with text of its own, on its stack, and ends so. 0, or 1 if it could not. */
+int thread_tells(told f, void *user, int number, enum thread_end end);
+
 /* How often this thread has called it. */
 uint64_t thread_calls(void);
 /* errno as it was; it becomes `value`. */

@@ -183,6 +183,28 @@ static void *race_thread(void *count)
     return count;
 }
 
+static void hears(const char *text, void *user)
+{
+    char expected[100];
+    int *heard = user;
+    snprintf(expected, sizeof expected, "thread %d", *heard);
+    if (!strcmp(text, expected))
+        ++*heard;
+}
+
+/* Each of the library's threads has a stack that the program can read, also if many have had one before. */
+static void stacks(long count)
+{
+    int heard = 0;
+    for (long i = 0; i < count; i++) {
+        enum thread_end end = i % THREAD_ENDS;
+        CHECK(thread_tells(hears, &heard, i, end) == 0);
+        /* One that is cancelled early may not have said anything. */
+        CHECK(heard == i + 1 || (end == BY_CANCEL && heard == i));
+        heard = i + 1;
+    }
+}
+
 /* What is wrong in the program: two threads at one number. To see that a checker for races sees it. */
 static void race(long count)
 {
@@ -204,6 +226,8 @@ int main(int argc, char **argv)
         ticks(count);
     else if (!strcmp(argv[1], "threads"))
         threads(count);
+    else if (!strcmp(argv[1], "stacks"))
+        stacks(count);
     else if (!strcmp(argv[1], "race"))
         race(count);
     else

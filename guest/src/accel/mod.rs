@@ -72,7 +72,7 @@ pub fn run<R>(function: impl FnOnce() -> R) -> R {
 }
 
 #[cfg(target_arch = "aarch64")]
-pub use imp::{create_outside, is_well_placed, mode};
+pub use imp::{ThreadFunction, create_outside, is_well_placed, mode, run_threads_with};
 
 /// Where the library was when the program counter was `pc`: while code runs in turbo,
 /// that says nothing.
@@ -102,7 +102,8 @@ mod imp {
     use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
     pub use turbo::{
-        be_silent, create_outside, is_well_placed, library_pc, run, unknown_instructions,
+        ThreadFunction, be_silent, create_outside, is_well_placed, library_pc, run,
+        run_threads_with, unknown_instructions,
     };
 
     static IS_THERE: AtomicBool = AtomicBool::new(false);

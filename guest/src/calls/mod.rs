@@ -8,7 +8,7 @@
 //!    turbo.
 //! 3. Generated code calls back through `callback`, on any thread.
 //!    What no generated code knows is called by `registers`.
-//! 4. All memory of the process is in guest memory (`heap`, `mappings`). What libraries
+//! 4. All memory of the process is in guest memory (`heap`, `mappings`, `stacks`). What libraries
 //!    print, the program prints (`output`); files that either gives the other go over a socket
 //!    (`descriptors`); their `environment` and `locale` are the program's.
 //! 5. What the library breaks ends the process; `crash` leaves a note where.
@@ -31,6 +31,7 @@ mod memory;
 mod output;
 mod parts;
 mod registers;
+mod stacks;
 mod switch;
 mod threads;
 
@@ -52,6 +53,7 @@ pub fn main() -> ExitCode {
         environment::share();
         locale::set(args.require("locale")?);
         crate::fault::report_faults();
+        stacks::share();
         let accelerator = gear::open(args.accelerator()?, args.has("at-once"));
         output::take_over()?;
         control::serve(&accelerator)

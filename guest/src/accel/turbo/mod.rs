@@ -12,7 +12,8 @@ mod leave;
 mod step;
 mod thread;
 
-pub use thread::create_outside;
+pub use enter::Function as ThreadFunction;
+pub use thread::{create_outside, run_threads_with};
 
 use bytemuck::Zeroable;
 use iotdec_wire::door::{Context, MAGIC};

@@ -1,9 +1,10 @@
-//! The library's own threads run in turbo too: the worker's `pthread_create` and
-//! `thrd_create` are found before the C library's, and hand on to it.
+//! The library's own threads run in turbo too, and as the worker wants: its `pthread_create`
+//! and `thrd_create` are found before the C library's, and hand on to it.
 
 use super::{CURRENT, Lease, enter, is_on};
 use std::ffi::{c_int, c_void};
 use std::ptr;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 type Create = unsafe extern "C" fn(
@@ -24,6 +25,16 @@ const THRD_SUCCESS: c_int = 0;
 const THRD_ERROR: c_int = 2;
 const THRD_NOMEM: c_int = 3;
 
+/// Calls a thread's function with its argument.
+pub type Run = unsafe extern "C-unwind" fn(enter::Function, *mut c_void) -> *mut c_void;
+
+static RUN: OnceLock<Run> = OnceLock::new();
+
+/// Has `run` call the functions of all threads that are created from now on. Once.
+pub fn run_threads_with(run: Run) {
+    let _ = RUN.set(run);
+}
+
 /// What a thread was to run.
 struct Start {
     function: enter::Function,
@@ -41,13 +52,15 @@ unsafe extern "C" fn pthread_create(
     function: enter::Function,
     argument: *mut c_void,
 ) -> c_int {
-    if !is_on() {
+    let first = match (is_on(), RUN.get()) {
+        (true, _) => begin,
+        (false, Some(_)) => run,
         // SAFETY: the caller's promise.
-        return unsafe { create_outside(thread, attributes, function, argument) };
-    }
+        (false, None) => return unsafe { create_outside(thread, attributes, function, argument) },
+    };
     let start = Box::into_raw(Box::new(Start { function, argument }));
     // SAFETY: as above; the new thread owns `start`.
-    let error = unsafe { create_outside(thread, attributes, begin, start.cast()) };
+    let error = unsafe { create_outside(thread, attributes, first, start.cast()) };
     if error != 0 {
         // SAFETY: no thread got it.
         drop(unsafe { Box::from_raw(start) });
@@ -104,19 +117,30 @@ fn next() -> Option<Create> {
     unsafe { std::mem::transmute::<*mut c_void, Option<Create>>(address) }
 }
 
-/// Runs a new thread's function in turbo. `pthread_exit` unwinds through here, so
-/// nothing is to be dropped while the function runs.
-unsafe extern "C-unwind" fn begin(start: *mut c_void) -> *mut c_void {
+/// Runs a new thread's function. `pthread_exit` unwinds through here, so nothing is to be
+/// dropped while the function runs.
+unsafe extern "C-unwind" fn run(start: *mut c_void) -> *mut c_void {
     // SAFETY: `pthread_create` handed it over.
     let Start { function, argument } = *unsafe { Box::from_raw(start.cast::<Start>()) };
+    // SAFETY: what whoever created the thread wants.
+    unsafe {
+        match RUN.get() {
+            Some(run) => run(function, argument),
+            None => function(argument),
+        }
+    }
+}
+
+/// The same in turbo.
+unsafe extern "C-unwind" fn begin(start: *mut c_void) -> *mut c_void {
     let lease = std::mem::ManuallyDrop::new(Lease::take());
     let context = lease.context();
     CURRENT.set(context);
-    // SAFETY: turbo is on; the lease keeps the context. Calling the function is what
-    // whoever created the thread wants.
+    // SAFETY: turbo is on; the lease keeps the context. `run` is called with what
+    // `pthread_create` handed over.
     let result = unsafe {
         (*context).stepped = 0;
-        enter::iotdec_turbo_enter(context, function, argument)
+        enter::iotdec_turbo_enter(context, run, start)
     };
     // SAFETY: takes any state. What follows is not to be interrupted for good.
     unsafe { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, ptr::null_mut()) };
