@@ -351,6 +351,11 @@ int k_unmap(unsigned char *mapped, size_t first, size_t pages)
     return munmap(mapped + first * 4096, pages * 4096);
 }
 
+int k_operate(const struct operations *operations, int value)
+{
+    return operations->all[0](value) + operations->all[1](value) + operations->more->second(value);
+}
+
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wignored-qualifiers"
 const char *const k_const_text(void) { return "constant"; }

@@ -134,6 +134,10 @@ int k_copy(FILE *from, FILE *to);
 int k_next(void);
 int k_close(FILE *file);
 
+/* Functions in an array and behind pointers to constants: the sum of what they make of a value. */
+struct operations { unary all[2]; const struct hooks *more; };
+int k_operate(const struct operations *operations, int value);
+
 /* Declared in ways in which a generator has to take care. */
 typedef int k_row[3];
 #pragma GCC diagnostic push

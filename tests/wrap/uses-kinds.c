@@ -209,6 +209,14 @@ static void fill_both(struct hooks *hooks)
 static void shared(void)
 {
     IS(k_filled(fill, 2) == 12 && k_filled(fill, 3) == 27 && k_filled(fill_both, 5) == 45);
+
+    struct hooks *more = calloc(1, sizeof *more);
+    struct operations *operations = calloc(1, sizeof *operations);
+    more->second = triple;
+    *operations = (struct operations) {{triple, triple}, more};
+    IS(k_operate(operations, 5) == 45 && operations->all[1](2) == 6 && k_operate(operations, 6) == 54);
+    free(operations);
+    free(more);
 }
 
 static void formats(void)

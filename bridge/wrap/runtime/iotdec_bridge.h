@@ -109,13 +109,13 @@ static IOTDEC_UNUSED void iotdec_store(const void *to, const void *from, size_t 
 }
 
 /* A pointer to a function in memory that both sides use. It is replaced where the two can call the function at another
-   address only, if the memory may be written. */
+   address only, if the memory may be written: it was not reached as a constant, or no constant can be there. */
 static IOTDEC_UNUSED void iotdec_meet(struct iotdec_call *call, const void *at, void *function, uint32_t signature,
                                       int writes)
 {
     uint64_t met = iotdec_meet_function(call, function, signature);
 
-    if (writes && met != IOTDEC_BITS(function))
+    if (met != IOTDEC_BITS(function) && (writes || iotdec_is_near(IOTDEC_BITS(at), 1, sizeof met)))
         memcpy((void *)at, &met, sizeof met);
 }
 

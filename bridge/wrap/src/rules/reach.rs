@@ -2,8 +2,11 @@
 //! are: they have to be known to the runtime before the other side can call them.
 
 use super::{Crossing, Decider, Rule, Whose};
-use crate::model::{Field, Header, Record, Signature, Type};
+use crate::model::{Field, Header, Record, Signature, Type, Value};
 use std::collections::BTreeSet;
+
+/// Elements of an array in a struct that are looked at.
+const ELEMENTS: usize = 64;
 
 /// Something in a struct that leads to functions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,14 +30,20 @@ fn leads_to_functions(header: &Header, tag: &str, seen: &mut BTreeSet<String>) -
     let Some(layout) = header.records.get(tag).and_then(|r| r.layout.as_ref()) else {
         return false;
     };
-    layout.fields.iter().any(|field| match &field.value.kind {
-        Type::Record(inner) => leads_to_functions(header, inner, seen),
-        Type::Pointer(to) => match &to.kind {
-            Type::Function(_) => true,
+    layout.fields.iter().any(|field| {
+        let mut kind = &field.value.kind;
+        while let Type::Array { element, .. } = kind {
+            kind = &element.kind;
+        }
+        match kind {
             Type::Record(inner) => leads_to_functions(header, inner, seen),
+            Type::Pointer(to) => match &to.kind {
+                Type::Function(_) => true,
+                Type::Record(inner) => leads_to_functions(header, inner, seen),
+                _ => false,
+            },
             _ => false,
-        },
-        _ => false,
+        }
     })
 }
 
@@ -87,25 +96,41 @@ impl Decider<'_> {
     fn reached_in(&mut self, tag: &str, path: &str, reached: &mut Vec<(String, Reached)>) {
         let guest = self.guest;
         for (name, field) in fields_in_use(&guest.records[tag], path) {
-            match &field.value.kind {
-                Type::Record(inner) => self.reached_in(inner, &name, reached),
-                Type::Pointer(to) => match &to.kind {
-                    Type::Function(signature) => {
-                        let place = format!("{tag}.{}", field.name);
-                        let typedef = field.value.typedef.clone().unwrap_or(place);
-                        // What cannot be called is left alone.
-                        if let Ok(number) = self.pointed(signature, Some(&typedef)) {
-                            reached.push((name, Reached::Function(number)));
-                        }
-                    }
-                    Type::Record(inner) if self.reach(inner) => {
-                        let (tag, writes) = (inner.clone(), !to.is_const);
-                        reached.push((name, Reached::Record { tag, writes }));
-                    }
-                    _ => {}
-                },
-                _ => {}
+            let place = format!("{tag}.{}", field.name);
+            self.reached_at(&place, &field.value, name, reached);
+        }
+    }
+
+    /// What is at `path`; `place` is the field that wrap.toml knows.
+    fn reached_at(
+        &mut self,
+        place: &str,
+        value: &Value,
+        path: String,
+        reached: &mut Vec<(String, Reached)>,
+    ) {
+        match &value.kind {
+            Type::Record(inner) => self.reached_in(inner, &path, reached),
+            Type::Array { element, count } => {
+                for index in 0..count.unwrap_or(0).min(ELEMENTS) {
+                    self.reached_at(place, element, format!("{path}[{index}]"), reached);
+                }
             }
+            Type::Pointer(to) => match &to.kind {
+                Type::Function(signature) => {
+                    let typedef = value.typedef.as_deref().unwrap_or(place);
+                    // What cannot be called is left alone.
+                    if let Ok(number) = self.pointed(signature, Some(typedef)) {
+                        reached.push((path, Reached::Function(number)));
+                    }
+                }
+                Type::Record(inner) if self.reach(inner) => {
+                    let (tag, writes) = (inner.clone(), !to.is_const);
+                    reached.push((path, Reached::Record { tag, writes }));
+                }
+                _ => {}
+            },
+            _ => {}
         }
     }
 }
