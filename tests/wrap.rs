@@ -354,3 +354,51 @@ fn a_program_linked_with_the_native_library_reads_and_writes_variables() {
     let program = user_of_variables("linked-natively", &["-no-pie", "-fno-pie"], &[library]);
     run_with_variables(&program, &["anew"], &[]);
 }
+
+/// The library whose header is hard on generated code.
+fn odd(place: &Path) -> (PathBuf, PathBuf) {
+    let source = root().join("tests/wrap");
+    let library = compile_library(&source.join("odd.c"), "libodd.so.1", place);
+    (source, library)
+}
+
+#[test]
+fn what_is_declared_oddly_spoils_nothing() {
+    let place = place("odd");
+    let (source, library) = odd(&place);
+    let config = Some(source.join("odd.toml"));
+    let report = make(&source.join("odd.h"), &library, config, &place);
+    let refused: Vec<_> = report.refused.iter().map(|it| it.name.as_str()).collect();
+    assert_eq!(refused, ["odd_float", "odd_refused"]);
+    assert!(report.refused[0].why.contains("_Float32"), "{report:?}");
+    assert_eq!(report.undeclared, [""; 0]);
+    assert_eq!(report.missing, [""; 0]);
+    let program = compile_program(&source.join("uses-odd.c"), &source, &report, &place);
+    assert_succeeds(&run(&program, &[], &[]));
+}
+
+#[test]
+fn a_function_that_does_not_compile_is_named() {
+    let place = place("odd-lost");
+    let (source, library) = odd(&place);
+    let config = place.join("wrap.toml");
+    let text = fs::read_to_string(source.join("odd.toml")).expect("text");
+    let make = |text: &str| {
+        fs::write(&config, text).expect("room");
+        wrap(&Request {
+            headers: vec![source.join("odd.h")],
+            library: library.clone(),
+            config: Some(config.clone()),
+            output: place.clone(),
+            runtime: Some(variable_or_advice("IOTDEC_RUNTIME")),
+            ..Request::default()
+        })
+    };
+    let text = text.replace("ODD_LOST", "NOT_DECLARED");
+    let error = make(&text).expect_err("there is no such constant");
+    let error = error.to_string();
+    let advice = "[defaults] refuse = { odd_fails = \"does not compile\" }";
+    assert!(error.ends_with(advice), "{error}");
+    let line = advice.strip_prefix("[defaults] ").expect("a table");
+    make(&format!("{text}\n[defaults]\n{line}\n")).expect("all others are wrapped");
+}

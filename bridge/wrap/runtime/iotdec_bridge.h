@@ -9,7 +9,7 @@
 #include <string.h>
 #include <wchar.h>
 
-#define IOTDEC_UNUSED __attribute__((unused))
+#define IOTDEC_UNUSED __attribute__((__unused__))
 #define IOTDEC_BITS(pointer) ((uint64_t)(uintptr_t)(pointer))
 
 /* The library's description, which the generated code defines. */
@@ -69,10 +69,10 @@ static IOTDEC_UNUSED size_t iotdec_bytes_at(struct iotdec_call *call, const void
 }
 
 /* A word of a message, which the library can write at any time. */
-#define IOTDEC_ONCE(word) (*(volatile __typeof__(word) *)&(word))
+#define IOTDEC_ONCE(word) (*(__volatile__ __typeof__(word) *)&(word))
 
 /* A copy of what the library can write: what is looked at in it is what is used of it. */
-#define IOTDEC_KEEP(copy) __asm__ volatile("" : : "r"(&(copy)) : "memory")
+#define IOTDEC_KEEP(copy) __asm__ __volatile__("" : : "r"(&(copy)) : "memory")
 
 /* A pointer in a copy of a struct that the library passed or returned. */
 static IOTDEC_UNUSED uint64_t iotdec_held(const void *record, size_t offset)

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define IOTDEC_UNUSED __attribute__((unused))
+#define IOTDEC_UNUSED __attribute__((__unused__))
 
 /* By the runtime: the guest that calls. */
 struct iotdec_guest {

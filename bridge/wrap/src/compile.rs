@@ -1,6 +1,7 @@
 //! Has the two compilers make libraries of what was written.
 
 use crate::Error;
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::Command;
@@ -58,6 +59,8 @@ impl Compiler {
             what,
         };
         let output = Command::new(&name)
+            // What it says is looked through.
+            .env("LC_ALL", "C.UTF-8")
             .args(OPTIONS)
             .args(kind)
             .arg("-o")
@@ -74,5 +77,38 @@ impl Compiler {
             return Ok(());
         }
         Err(failed(String::from_utf8_lossy(&output.stderr).into_owned()))
+    }
+}
+
+/// The functions that a compiler complains of, by what it said.
+pub fn blamed(what: &str, is_function: impl Fn(&str) -> bool) -> BTreeSet<&str> {
+    let complaints = what
+        .lines()
+        .filter(|line| line.contains("In function") || line.contains(" error: "));
+    // Every second piece between quotes is what is quoted.
+    let quoted = complaints.flat_map(|line| line.split(['‘', '’', '\'']).skip(1).step_by(2));
+    let names = quoted.map(|name| {
+        ["iotdec_f_", "iotdec_m_"]
+            .iter()
+            .find_map(|prefix| name.strip_prefix(prefix))
+            .unwrap_or(name)
+    });
+    names.filter(|name| is_function(name)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::blamed;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn functions_are_found_in_what_a_compiler_says() {
+        let what = "guest.c: In function ‘iotdec_f_add’:\n\
+                    guest.c:3:4: error: ‘x’ undeclared; did you mean ‘next’?\n\
+                    host.c:9:1: error: conflicting types for 'scale'; have 'int(void)'\n\
+                    host.h:7:1: note: previous declaration of ‘reset’";
+        let is_function = |name: &str| ["add", "scale", "reset"].contains(&name);
+        let blamed = blamed(what, is_function);
+        assert_eq!(blamed, BTreeSet::from(["add", "scale"]));
     }
 }

@@ -4,6 +4,7 @@
 //! The two directions have their own modules, and in common what is here.
 
 pub mod bridge;
+mod macros;
 pub mod native;
 
 use crate::elf::Exports;
@@ -45,14 +46,16 @@ fn same_layout(record: &Record, header: &Header) -> String {
 
 /// Which symbols are exported under which version. What is not in here is exported
 /// without one.
-pub fn version_script(exports: &Exports) -> String {
+pub fn version_script(exports: &Exports, header: &Header) -> String {
     let mut versions: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     let functions = exports.functions.iter();
     let variables = exports.variables.iter();
     let variables = variables.map(|(name, variable)| (name, &variable.version));
     for (name, version) in functions.chain(variables) {
         if let Some(version) = version {
-            versions.entry(version).or_default().push(name);
+            let function = header.functions.get(name);
+            let symbol = function.map_or(name, |function| &function.symbol);
+            versions.entry(version).or_default().push(symbol);
         }
     }
     let mut script = String::new();

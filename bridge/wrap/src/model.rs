@@ -33,6 +33,8 @@ pub struct Header {
     /// The macros without parameters, the system's too; not those of the compiler and of its
     /// command line.
     pub macros: BTreeMap<String, Place>,
+    /// The same with parameters.
+    pub function_macros: BTreeMap<String, Place>,
 }
 
 /// A line of a header.

@@ -88,7 +88,13 @@ pub fn native_library(request: &Request) -> Result<Report, Error> {
         host_flags: include_options(request, parse::HOST),
         ..parse::Source::of(&headers, &notes.flags)
     };
-    let [guest, host] = parse::read(&source, &is_exported, [parse::GUEST, parse::HOST])?;
+    let mut read = parse::read(&source, &is_exported, [parse::GUEST, parse::HOST])?;
+    for header in &mut read {
+        // What is called otherwise in C stays the guest's: programs and the door go by symbols.
+        let functions = &mut header.functions;
+        functions.retain(|name, function| function.symbol == *name);
+    }
+    let [guest, host] = read;
     if let (Some(file), Some(what)) = (&request.config, notes.strangers(&guest).first()) {
         return Err(Error::Config {
             file: file.clone(),
@@ -190,7 +196,7 @@ fn build(plan: &native::Plan, request: &Request) -> Result<(PathBuf, PathBuf), E
     )?;
     let guest_source = write("guest.c", &plan.guest_source())?;
     let host_source = write("host.c", &plan.host_source())?;
-    let script = write("guest.map", &emit::version_script(plan.exports))?;
+    let script = write("guest.map", &emit::version_script(plan.exports, plan.guest))?;
 
     let name = &plan.exports.name;
     let flags = |target| {

@@ -1,10 +1,12 @@
 //! Reads headers with libclang, as the compiler for a given target would.
 
 mod attributes;
+mod spelling;
 mod types;
+mod unknown;
 
 use crate::Error;
-use crate::model::{Float, Function, Header, Place, Typedef, Variable};
+use crate::model::{Float, Function, Header, Place, Type, Typedef, Variable};
 use clang::diagnostic::Severity;
 use clang::{Clang, Entity, EntityKind, EvaluationResult, Index, StorageClass, TranslationUnit};
 use clang::{TypeKind, Unsaved};
@@ -139,7 +141,7 @@ fn errors(unit: &TranslationUnit) -> impl Iterator<Item = String> {
 const NAME: &str = "/iotdec-headers.c";
 
 /// Reads headers for each of these targets; of the functions and variables those that
-/// are `wanted`.
+/// are `wanted`, functions by their names for the linker.
 ///
 /// # Errors
 /// No libclang, or one that cannot make sense of the headers.
@@ -151,10 +153,9 @@ pub fn read<const N: usize>(
     let mut read = targets.map(|_| Header::default());
     source.parse(SIGNEDNESS, &targets, |number, unit| {
         let target = targets[number];
-        if let Some(error) = errors(unit).next() {
-            return Err(source.unreadable(target, error));
-        }
+        let unknown = unknown::functions(unit);
         let mut reader = Reader::new(target);
+        reader.unknown = unknown.map_err(|error| source.unreadable(target, error))?;
         for entity in unit.get_entity().get_children() {
             reader.declaration(entity, wanted);
         }
@@ -174,6 +175,8 @@ struct Reader {
     target: Target,
     /// Whether a file is one of the library's own.
     own: HashMap<PathBuf, bool>,
+    /// Functions that take or return what libclang does not know, and what that is.
+    unknown: HashMap<String, &'static str>,
 }
 
 impl Reader {
@@ -182,6 +185,7 @@ impl Reader {
             header: Header::default(),
             target,
             own: HashMap::new(),
+            unknown: HashMap::new(),
         }
     }
 
@@ -209,10 +213,14 @@ impl Reader {
                     self.header.typedefs.insert(name, Typedef { value, place });
                 }
             }
-            EntityKind::MacroDefinition if !entity.is_function_like_macro() => {
+            EntityKind::MacroDefinition => {
                 let place = self.place(entity);
                 if place.line > 0 && !entity.is_builtin_macro() {
-                    self.header.macros.insert(name, place);
+                    let macros = match entity.is_function_like_macro() {
+                        true => &mut self.header.function_macros,
+                        false => &mut self.header.macros,
+                    };
+                    macros.insert(name, place);
                 }
             }
             _ => {}
@@ -223,7 +231,8 @@ impl Reader {
         let is_static = entity.get_storage_class() == Some(StorageClass::Static);
         let is_local = is_static || (entity.is_inline_function() && has_body(entity));
         let place = self.place(entity);
-        if !wanted(&name) {
+        let symbol = entity.get_mangled_name().unwrap_or_else(|| name.clone());
+        if !wanted(&symbol) {
             if place.is_own && !is_local {
                 self.header.others.entry(name).or_insert(place);
             }
@@ -233,13 +242,17 @@ impl Reader {
             return;
         };
         let mut signature = self.signature(kind, Some(entity));
+        if let Some(word) = self.unknown.get(&name) {
+            signature.result.spelling = (*word).to_owned();
+            signature.result.kind = Type::Other((*word).to_owned());
+        }
         let attributes = attributes::of(entity);
         for (index, parameter) in signature.parameters.iter_mut().enumerate() {
             parameter.is_nonnull |= attributes.nonnull.includes(index);
         }
         let function = Function {
             signature,
-            symbol: entity.get_mangled_name().unwrap_or_else(|| name.clone()),
+            symbol,
             is_local,
             is_noreturn: attributes.is_noreturn,
             format: attributes.format,

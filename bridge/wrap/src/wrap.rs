@@ -2,7 +2,7 @@
 
 use crate::elf::{self, Exports};
 use crate::emit::{self, bridge::Plan};
-use crate::model::{Header, Place};
+use crate::model::{Function, Header, Place};
 use crate::notes::{self, Notes};
 use crate::report::{self, Facts};
 use crate::rules::{self, Decision, Rules};
@@ -119,6 +119,7 @@ pub fn wrap(request: &Request) -> Result<Report, Error> {
     };
     let [mut guest, host] = variants::add(&source, &is_wanted, &notes, plain).map_err(config)?;
     guest.functions.retain(|_, function| !function.is_local);
+    let exports = as_declared(exports, &guest);
     if let Some(what) = notes.strangers(&guest).into_iter().next() {
         return Err(config(what));
     }
@@ -134,9 +135,50 @@ pub fn wrap(request: &Request) -> Result<Report, Error> {
         guest_part: &guest_part,
         accel: notes.accel,
     };
-    let made = build(&plan, &notes, request)?;
+    let made = build(&plan, &notes, request).map_err(|error| with_advice(error, &guest))?;
     let abi = write_abi(&source, &plan, &request.output)?;
     Ok(report(&exports, &guest, &rules, made, abi, request))
+}
+
+/// What the library exports, by the names that the headers give to functions: the linker may
+/// know them by others (`__asm__("symbol")`).
+fn as_declared(exports: Exports, header: &Header) -> Exports {
+    let is_same = |(name, function): &(&String, &Function)| function.symbol == **name;
+    let labelled = header.functions.iter().filter(|it| !is_same(it));
+    let names: BTreeMap<_, _> = labelled.map(|(name, it)| (&it.symbol, name)).collect();
+    let functions = exports.functions.iter().filter_map(|(symbol, version)| {
+        let name = match header.functions.get_key_value(symbol) {
+            Some(it) if is_same(&it) => symbol,
+            // A function that is declared by this name is another one.
+            Some(_) => names.get(symbol)?,
+            None => names.get(symbol).unwrap_or(&symbol),
+        };
+        Some((name.clone(), version.clone()))
+    });
+    Exports {
+        functions: functions.collect(),
+        ..exports
+    }
+}
+
+/// What the compilers complain of may be one function's alone, and the rest of the library can do
+/// without it.
+fn with_advice(mut error: Error, header: &Header) -> Error {
+    if let Error::Compiler { what, .. } = &mut error {
+        let blamed = compile::blamed(what, |name| header.functions.contains_key(name));
+        let lines: Vec<_> = blamed
+            .iter()
+            .map(|name| format!("{name} = \"does not compile\""))
+            .collect();
+        if !lines.is_empty() {
+            let advice = lines.join(", ");
+            *what = format!(
+                "{}\nto do without, say in wrap.toml: [defaults] refuse = {{ {advice} }}",
+                what.trim_end()
+            );
+        }
+    }
+    error
 }
 
 /// Writes the ABI report: `abi.md` and `abi.json`.
@@ -273,7 +315,7 @@ fn build(plan: &Plan, notes: &Notes, request: &Request) -> Result<[PathBuf; 3], 
         .has_variables()
         .then(|| write("variables.c", &plan.variables_source()))
         .transpose()?;
-    let script = write("host.map", &emit::version_script(plan.exports))?;
+    let script = write("host.map", &emit::version_script(plan.exports, plan.guest))?;
     let stub = write("runtime.c", "")?;
 
     let name = &plan.exports.name;

@@ -289,3 +289,75 @@ fn what_is_exported() {
     let place = format!("iotdec-headers.c:{}", before.count() + 1);
     assert_eq!(header.functions["sum"].place.to_string(), place);
 }
+
+/// A header of its own, as the guest has it.
+fn read(text: &str, wanted: &dyn Fn(&str) -> bool) -> Result<Header, String> {
+    let place = tempfile::tempdir().expect("a directory");
+    let file = place.path().join("header.h");
+    std::fs::write(&file, text).expect("room");
+    let read = parse::read(&Source::of(&[file], &[]), wanted, [GUEST, HOST]);
+    let [guest, _] = read.map_err(|error| error.to_string())?;
+    Ok(guest)
+}
+
+#[test]
+fn functions_are_wanted_by_their_names_for_the_linker() {
+    let text = "int by_label(int) __asm__(\"label\");\nint left_out(int) __asm__(\"other\");";
+    let wanted = |name: &str| ["label", "left_out"].contains(&name);
+    let header = read(text, &wanted).expect("a header");
+    assert_eq!(header.functions.keys().collect::<Vec<_>>(), ["by_label"]);
+    assert_eq!(header.others.keys().collect::<Vec<_>>(), ["left_out"]);
+}
+
+#[test]
+fn an_unknown_type_spoils_one_function() {
+    let text = "int before(int);\n_Float32 spoiled(int, _Float32);\n\
+                void also(_Float64x *to);\nint after(int);";
+    let header = read(text, &|_| true).expect("a header");
+    let result = |name: &str| &header.functions[name].signature.result.kind;
+    assert_eq!(*result("spoiled"), Type::Other("_Float32".into()));
+    assert_eq!(*result("also"), Type::Other("_Float64x".into()));
+    for name in ["before", "after"] {
+        assert_eq!(result(name).integer_size(), Some(4), "{name}");
+    }
+    for text in [
+        "int wrong(no_such_type);",
+        "struct wrong { _Float32 x; };\nint fine(int);",
+    ] {
+        let error = read(text, &|_| true).expect_err("nobody knows what this is");
+        assert!(error.contains("error: "), "{error}");
+    }
+}
+
+#[test]
+fn parameters_hide_nothing_that_is_named_beside_them() {
+    let text = "typedef struct node *node;\nstruct item;\n\
+                node make(int node, void (*free)(void *));\n\
+                struct item *item(struct item *item, int count);";
+    let header = read(text, &|_| true).expect("a header");
+    let names = |function: &str| -> Vec<_> {
+        let parameters = parameters(&header, function);
+        parameters
+            .iter()
+            .map(|(name, ..)| name.to_string())
+            .collect()
+    };
+    assert_eq!(names("make"), ["node_", "free_"]);
+    assert_eq!(names("item"), ["item", "count"]);
+}
+
+#[test]
+fn arrays_of_variable_length_and_qualified_results() {
+    let text = "typedef int row[3];\nint sum(int n, double v[n], int m[n][n], const row r);\n\
+                const char *const name(void);\nconst int number(void);\n\
+                typedef const unsigned long fixed;\nfixed by_typedef(void);";
+    let header = read(text, &|_| true).expect("a header");
+    let sum = &header.functions["sum"].signature.parameters;
+    let array = |index: usize| (sum[index].is_array, sum[index].value.spelling.as_str());
+    assert_eq!(array(1), (true, "double *"));
+    assert!(array(2).0, "{:?}", sum[2]);
+    assert_eq!(array(3), (true, "const int *"));
+    let result = |name: &str| header.functions[name].signature.result.spelling.as_str();
+    assert_eq!([result("name"), result("number")], ["const char *", "int"]);
+    assert_eq!(result("by_typedef"), "unsigned long");
+}

@@ -6,6 +6,7 @@ mod checks;
 mod copies;
 mod guest;
 mod host;
+mod meant;
 mod message;
 mod objects;
 mod reach;
@@ -14,11 +15,11 @@ mod variables;
 
 use message::member;
 
+use super::macros;
 use crate::elf::Exports;
 use crate::model::{Header, Parameter, Signature, Type, Value, Variant};
 use crate::rules::{Crossing, Decision, Pointed, Rule, Rules, Told, Variable};
 use iotdec_wire::wish::Wish;
-use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -115,24 +116,16 @@ impl<'a> Plan<'a> {
         })
     }
 
-    /// A header that includes the library's, whose warnings are not ours.
+    /// A header that includes the library's, whose warnings are not ours. Behind it the names in
+    /// the generated code are no macros of theirs.
     pub fn headers_source(&self) -> String {
         let mut text = String::from("#pragma GCC system_header\n");
         for header in self.headers {
             let _ = writeln!(text, "#include \"{}\"", header.display());
         }
-        // A field that is also a macro could not be named.
-        let records = self
-            .guest
-            .records
-            .values()
-            .filter_map(|it| it.layout.as_ref());
-        let fields = records.flat_map(|layout| &layout.fields);
-        let hidden: BTreeSet<_> = fields
-            .map(|field| &field.name)
-            .filter(|name| self.guest.macros.get(*name).is_some_and(|it| it.is_own))
-            .collect();
-        for name in hidden {
+        let meant = meant::words_of_notes(self);
+        let code = self.messages() + &self.host_source() + &self.guest_source();
+        for name in macros::hidden([self.guest, self.host], &code, &meant) {
             let _ = writeln!(text, "#undef {name}");
         }
         text
@@ -148,17 +141,17 @@ impl<'a> Plan<'a> {
         }
         text += "\n/* A pointer to what lies in the message. */\n#define IOTDEC_BESIDE UINT64_C(1)\n\nenum {\n";
         for function in self.wrapped() {
-            let _ = writeln!(text, "    F_{},", function.id);
+            let _ = writeln!(text, "    IOTDEC_F_{},", function.id);
         }
-        text += "    F_COUNT\n};\n";
+        text += "    IOTDEC_FUNCTIONS\n};\n";
         for function in self.wrapped() {
-            let (name, signature) = (format!("m_{}", function.id), function.signature);
+            let (name, signature) = (format!("iotdec_m_{}", function.id), function.signature);
             let is_format = function.rule.variable.is_some();
             let beside = beside::sizes(signature, function.rule);
             text += &message::message(&name, signature, self.guest, is_format, &beside);
         }
         for (number, pointed) in self.rules.signatures.iter().enumerate() {
-            let name = format!("s_{number}");
+            let name = format!("iotdec_s_{number}");
             text += &message::message(&name, &pointed.signature, self.guest, false, &[]);
         }
         text
@@ -297,7 +290,10 @@ fn call_pointed(
         let text = std::mem::replace(&mut given[told.format], "\"%s\"".into());
         if let Some(list) = told.list {
             given.remove(list);
-            given.insert(0, std::mem::replace(&mut called, format!("list_{number}")));
+            given.insert(
+                0,
+                std::mem::replace(&mut called, format!("iotdec_list_{number}")),
+            );
         }
         given.push(text);
     }
@@ -325,7 +321,7 @@ fn with_list(number: usize, pointed: &Pointed, text: &mut String) {
     let (call, end) = keep_result(signature, format!("iotdec_f({})", given.join(", ")));
     let _ = write!(
         text,
-        "\nstatic {result} list_{number}({} iotdec_f, {})\n{{\n    va_list iotdec_l;\n    \
+        "\nstatic {result} iotdec_list_{number}({} iotdec_f, {})\n{{\n    va_list iotdec_l;\n    \
          va_start(iotdec_l, {last});\n    {call};\n    va_end(iotdec_l);\n{end}}}\n",
         format_args!("__typeof__({})", pointer_type(signature)),
         parameter_list(&before),

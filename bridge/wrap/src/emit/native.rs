@@ -4,6 +4,7 @@ mod checked;
 mod guest;
 mod host;
 
+use super::macros;
 use crate::checked::Checked;
 use crate::choose::Choice;
 use crate::elf::Exports;
@@ -75,23 +76,39 @@ impl<'a> Plan<'a> {
         objects.collect()
     }
 
-    fn opening(&self, what: &str) -> String {
+    /// What goes before a side's code. The library's headers are behind all of ours, for they
+    /// may define macros by any name; those that the code uses otherwise are no more.
+    fn opening(&self, what: &str, runtime: &[&str], code: &str) -> String {
         let name = &self.exports.name;
         let mut text = format!("/* {name}: {what}. Written by iotdec wrap. */\n");
+        for header in runtime {
+            let _ = writeln!(text, "#include \"{header}\"");
+        }
         for header in self.headers {
             let _ = writeln!(text, "#include \"{}\"", header.display());
+        }
+        let code = self.layout() + code;
+        // `wrap.toml` may say amounts in constants.
+        let constants = self.guest.macros.keys().map(String::as_str);
+        let constants = constants.filter(|name| !name.contains(char::is_lowercase));
+        for name in macros::hidden([self.guest, self.host], &code, &constants.collect()) {
+            let _ = writeln!(text, "#undef {name}");
         }
         text + "#include \"layout.h\"\n"
     }
 
     /// The guest's side.
     pub fn guest_source(&self) -> String {
-        guest::source(self, self.fingerprint())
+        let code = guest::source(self, self.fingerprint());
+        let what = "the part that stands in for it in the guest";
+        self.opening(what, &["iotdec_native.h"], &code) + &code
     }
 
     /// The host's side.
     pub fn host_source(&self) -> String {
-        host::source(self, self.fingerprint()) + &checked::source(self)
+        let code = host::source(self, self.fingerprint()) + &checked::source(self);
+        let what = "the part that runs on the host";
+        self.opening(what, &["door.h", "iotdec_checked.h"], &code) + &code
     }
 
     /// A value that two sides have in common only if they were written together.

@@ -1,5 +1,6 @@
 //! Reads types: what they are, down to what they consist of.
 
+use super::spelling::{hides, spelling, unqualified, unqualified_value};
 use super::{Reader, attributes, is_function};
 use crate::model::{Enumeration, Field, Float, Layout, Parameter, Record, Signature, Type, Value};
 use clang::{Entity, EntityKind, Nullability, TypeKind};
@@ -209,21 +210,33 @@ impl Reader {
                 is_nonnull: entity.is_some_and(attributes::is_nonnull),
             }
         });
-        let parameters = parameters.collect();
+        let mut parameters: Vec<_> = parameters.collect();
+        // A function that returns a pointer to a function has that one's parameters
+        // among its own.
+        let result = match result {
+            Some(result) => result,
+            None => unreachable!("every function type has a result type"),
+        };
+        let spelling = match is_qualified(result) {
+            false if is_qualified(result.get_canonical_type()) => {
+                // The typedef says so.
+                spelling(result.get_canonical_type())
+            }
+            _ => spelling(result),
+        };
+        let result = self.value(result, None);
+        let result = Value {
+            spelling: unqualified_value(&spelling),
+            is_const: false,
+            ..result
+        };
+        for Parameter { name, .. } in &mut parameters {
+            if hides(name, &result.spelling) {
+                name.push('_');
+            }
+        }
         Signature {
-            // A function that returns a pointer to a function has that one's parameters
-            // among its own.
-            result: match result {
-                Some(result) => {
-                    let value = self.value(result, None);
-                    Value {
-                        spelling: unqualified_value(&value.spelling),
-                        is_const: false,
-                        ..value
-                    }
-                }
-                None => unreachable!("every function type has a result type"),
-            },
+            result,
             parameters,
             variadic: kind.is_variadic() || bare.is_variadic(),
             prototype: bare.get_kind() == TypeKind::FunctionPrototype,
@@ -328,6 +341,10 @@ fn is_const(kind: clang::Type) -> bool {
     kind.is_const_qualified() || kind.get_canonical_type().is_const_qualified()
 }
 
+fn is_qualified(kind: clang::Type) -> bool {
+    kind.is_const_qualified() || kind.is_volatile_qualified()
+}
+
 fn parameters(declaration: Entity) -> Vec<Entity> {
     if let Some(parameters) = declaration.get_arguments() {
         return parameters;
@@ -335,54 +352,6 @@ fn parameters(declaration: Entity) -> Vec<Entity> {
     let mut children = declaration.get_children();
     children.retain(|child| child.get_kind() == EntityKind::ParmDecl);
     children
-}
-
-/// As C spells a type; gcc does not know nullability.
-fn spelling(kind: clang::Type) -> String {
-    let mut spelling = kind.get_display_name();
-    for word in ["_Nonnull", "_Nullable", "_Null_unspecified"] {
-        spelling = spelling.replace(word, "");
-    }
-    spelling.trim_end().to_owned()
-}
-
-/// The spelling of a type without what qualifies values of it, which means nothing of a result.
-fn unqualified_value(spelling: &str) -> String {
-    const WORDS: [&str; 4] = ["const", "volatile", "restrict", "__restrict"];
-    // `int (*const)(void)` is a pointer, of which only the inner word is its own.
-    if let Some((before, after)) = spelling.split_once("(*")
-        && let Some(after) = WORDS.iter().find_map(|word| after.strip_prefix(word))
-    {
-        return format!("{before}(*{}", after.trim_start());
-    }
-    let mut bare = spelling.trim();
-    while let Some(rest) = WORDS.iter().find_map(|word| bare.strip_suffix(word))
-        && rest.ends_with([' ', '*'])
-    {
-        bare = rest.trim_end();
-    }
-    while !bare.contains('*')
-        && let Some(rest) = WORDS.iter().find_map(|word| bare.strip_prefix(word))
-        && rest.starts_with(' ')
-    {
-        bare = rest.trim_start();
-    }
-    bare.to_owned()
-}
-
-/// The spelling of a record or enumeration without what qualifies it, and without the
-/// directories of the file where it is defined.
-fn unqualified(kind: clang::Type) -> String {
-    let spelling = kind.get_canonical_type().get_display_name();
-    let spelling = spelling.trim_start_matches("const ");
-    let spelling = spelling.trim_start_matches("volatile ");
-    match spelling.split_once(" at ") {
-        Some((what, place)) => {
-            let file = place.rsplit('/').next().unwrap_or(place);
-            format!("{what} at {file}")
-        }
-        None => spelling.to_owned(),
-    }
 }
 
 /// `va_list` is a record on both targets, and each its own; on one an array of it.
@@ -400,26 +369,4 @@ fn is_va_list(kind: clang::Type) -> bool {
             | "__va_list_tag"
             | "__va_list"
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::unqualified_value;
-
-    #[test]
-    fn what_qualifies_a_result_is_left_out() {
-        for (qualified, bare) in [
-            ("const char *const", "const char *"),
-            ("const char *", "const char *"),
-            ("const int", "int"),
-            ("volatile const unsigned int", "unsigned int"),
-            ("constant", "constant"),
-            ("my_const", "my_const"),
-            ("int (*const)(const char *)", "int (*)(const char *)"),
-            ("int (*)(const char *)", "int (*)(const char *)"),
-            ("void *restrict", "void *"),
-        ] {
-            assert_eq!(unqualified_value(qualified), bare);
-        }
-    }
 }

@@ -7,8 +7,8 @@ use crate::notes::Count;
 use crate::rules::{Block, Crossing, RecordRule};
 use std::fmt::Write;
 
-/// `give_TAG`, which makes a copy and gives its address, and `back_TAG`, which brings back
-/// what the library wrote. Between the two, a `struct k_TAG` knows what was sent.
+/// `iotdec_gives_TAG`, which makes a copy and gives its address, and `iotdec_back_TAG`, which brings back
+/// what the library wrote. Between the two, a `struct iotdec_k_TAG` knows what was sent.
 ///
 /// Where the struct itself is shared, its pointers are replaced in place and put back.
 pub fn copies(tag: &str, record: &Record, rule: &RecordRule) -> String {
@@ -49,11 +49,11 @@ pub fn copies(tag: &str, record: &Record, rule: &RecordRule) -> String {
     format!(
         r#"
 /* {spelling} */
-struct k_{tag} {{
+struct iotdec_k_{tag} {{
     {spelling} sent, *copy;
 {state}}};
 
-static IOTDEC_UNUSED {spelling} *give_{tag}(struct iotdec_call *c, {spelling} *p, struct k_{tag} *k, int counts, int writes)
+static IOTDEC_UNUSED {spelling} *iotdec_gives_{tag}(struct iotdec_call *c, {spelling} *p, struct iotdec_k_{tag} *k, int counts, int writes)
 {{
     if (!p)
         return NULL;
@@ -69,7 +69,7 @@ static IOTDEC_UNUSED {spelling} *give_{tag}(struct iotdec_call *c, {spelling} *p
     return k->copy;
 }}
 
-static IOTDEC_UNUSED void back_{tag}(struct iotdec_call *c, {spelling} *p, struct k_{tag} *k, int counts, int writes)
+static IOTDEC_UNUSED void iotdec_back_{tag}(struct iotdec_call *c, {spelling} *p, struct iotdec_k_{tag} *k, int counts, int writes)
 {{
     if (!p)
         return;

@@ -13,6 +13,9 @@ pub fn source(plan: &Plan, fingerprint: u64) -> String {
     // The runtime's header before any function: it gives a register a name. The library's headers
     // after all of ours, for they may define macros by any name.
     text += "#include \"iotdec_guest.h\"\n#include \"iotdec_text.h\"\n#include <string.h>\n";
+    if plan.lends_descriptors() {
+        text += "#include <errno.h>\n";
+    }
     if plan.has_streams() {
         text += "#include \"iotdec_streams.h\"\n";
     }
@@ -26,7 +29,7 @@ pub fn source(plan: &Plan, fingerprint: u64) -> String {
     }
     text += "\nstatic void (*const iotdec_functions[])(void *) = {\n";
     for function in plan.wrapped() {
-        let _ = writeln!(text, "    f_{},", function.id);
+        let _ = writeln!(text, "    iotdec_f_{},", function.id);
     }
     text += "    0\n};\n";
     for (number, pointed) in plan.rules.signatures.iter().enumerate() {
@@ -36,23 +39,23 @@ pub fn source(plan: &Plan, fingerprint: u64) -> String {
     text += "\nstatic void (*const iotdec_serve[])(void *, void *) = {\n";
     let count = plan.rules.signatures.len();
     for number in 0..count {
-        let _ = writeln!(text, "    serve_{number},");
+        let _ = writeln!(text, "    iotdec_serve_{number},");
     }
     text += "    0\n};\nstatic void *const iotdec_entries[] = {\n";
     for number in 0..count {
-        let _ = writeln!(text, "    (void *)entry_{number},");
+        let _ = writeln!(text, "    (void *)iotdec_entry_{number},");
     }
     let _ = write!(
         text,
         "    0\n}};\n\nconst struct iotdec_guest iotdec_guest = {{\n    \
-         IOTDEC_GUEST_VERSION, F_COUNT, {count}, 0, {fingerprint:#x},\n    \
+         IOTDEC_GUEST_VERSION, IOTDEC_FUNCTIONS, {count}, 0, {fingerprint:#x},\n    \
          iotdec_functions, iotdec_serve, iotdec_entries\n}};\n"
     );
     text
 }
 
 /// Ends what was lent for a call, which is not to be seen in `errno`.
-const LENT: &str = "#include <errno.h>\n
+const LENT: &str = "
 extern int iotdec_close(int) __asm__(\"close\");
 static void iotdec_end_loan(uint32_t descriptor)
 {
@@ -137,12 +140,12 @@ fn call(function: &Wrapped, text: &mut String) {
             let store = store("iotdec_m->iotdec_result", &signature.result, &call);
             let _ = write!(
                 text,
-                "\nstatic void v_{id}(struct m_{id} *iotdec_m, ...)\n{{\n    va_list iotdec_list;\n    \
+                "\nstatic void iotdec_v_{id}(struct iotdec_m_{id} *iotdec_m, ...)\n{{\n    va_list iotdec_list;\n    \
                  va_start(iotdec_list, iotdec_m);\n{store}    va_end(iotdec_list);\n}}\n"
             );
             let words = variable(REGISTERS - 1, REGISTERS);
             open(id, text);
-            let _ = writeln!(text, "    v_{id}(iotdec_m, {words});\n{after}}}");
+            let _ = writeln!(text, "    iotdec_v_{id}(iotdec_m, {words});\n{after}}}");
             return;
         }
         Some(_) => {
@@ -165,7 +168,7 @@ fn call(function: &Wrapped, text: &mut String) {
 fn open(id: &str, text: &mut String) {
     let _ = write!(
         text,
-        "\nstatic void f_{id}(void *iotdec_p)\n{{\n    struct m_{id} *iotdec_m = iotdec_p;\n"
+        "\nstatic void iotdec_f_{id}(void *iotdec_p)\n{{\n    struct iotdec_m_{id} *iotdec_m = iotdec_p;\n"
     );
 }
 
@@ -209,8 +212,8 @@ fn serve(number: usize, pointed: &Pointed, text: &mut String) {
     let call = call_pointed(function, number, pointed.told, arguments(signature));
     let _ = write!(
         text,
-        "\nstatic void serve_{number}(void *iotdec_p, void *iotdec_target_)\n{{\n    \
-         struct s_{number} *iotdec_m = iotdec_p;\n{}",
+        "\nstatic void iotdec_serve_{number}(void *iotdec_p, void *iotdec_target_)\n{{\n    \
+         struct iotdec_s_{number} *iotdec_m = iotdec_p;\n{}",
         store("iotdec_m->iotdec_result", &signature.result, &call)
     );
     if signature.parameters.is_empty() && !returns(signature) {
@@ -228,8 +231,8 @@ fn entry(number: usize, pointed: &Pointed, text: &mut String) {
     let tell = told.map_or_else(String::new, |told| tell(signature, told));
     let _ = write!(
         text,
-        "\nstatic {result} entry_{number}({})\n{{\n    void *iotdec_to = iotdec_target;\n{tell}    \
-         struct iotdec_callback iotdec_c;\n    struct s_{number} *iotdec_m = \
+        "\nstatic {result} iotdec_entry_{number}({})\n{{\n    void *iotdec_to = iotdec_target;\n{tell}    \
+         struct iotdec_callback iotdec_c;\n    struct iotdec_s_{number} *iotdec_m = \
          iotdec_callback_begin(&iotdec_c, sizeof *iotdec_m);\n",
         parameter_list(signature)
     );

@@ -11,7 +11,7 @@ use super::{
     Plan, Wrapped, beside, copies, keep_result, objects, parameter_list, reach, repack, returns,
     spelled, tell, variables,
 };
-use crate::model::Signature;
+use crate::model::{Float, Signature, Type};
 use crate::rules::{Decision, Pointed, Variable};
 use call::Call;
 use result::zero;
@@ -32,9 +32,9 @@ pub fn source(plan: &Plan, fingerprint: u64) -> String {
         text,
         "static void (*const iotdec_serve[{0}])(void *, void *);\n\
          static void *const iotdec_entries[{0}];\n\
-         extern const struct iotdec_variable iotdec_variables[] __attribute__((visibility(\"hidden\")));\n\
+         extern const struct iotdec_variable iotdec_variables[] __attribute__((__visibility__(\"hidden\")));\n\
          static struct iotdec_wrapper iotdec_wrapper = {{\n    \
-         IOTDEC_WRAPPER_VERSION, F_COUNT, {signatures}, {accel}, {fingerprint:#x},\n    \
+         IOTDEC_WRAPPER_VERSION, IOTDEC_FUNCTIONS, {signatures}, {accel}, {fingerprint:#x},\n    \
          {1:?}, {2:?}, {3:?}, NULL,\n    iotdec_serve, iotdec_entries, NULL,\n    {4}, NULL\n}};\n",
         signatures + 1,
         plan.exports.name,
@@ -65,13 +65,13 @@ pub fn source(plan: &Plan, fingerprint: u64) -> String {
             beside: beside::sizes(signature, rule),
         };
         let noreturn = plan.guest.functions[name].is_noreturn;
-        let begin = format!("struct m_{id} *iotdec_m");
+        let begin = format!("struct iotdec_m_{id} *iotdec_m");
         let result = spelled(&signature.result);
         let head = match is_variant {
             true => format!("static {result} {id}({})", parameter_list(signature)),
             false => format!("{result} ({name})({})", parameter_list(signature)),
         };
-        let run = format!("iotdec_call_run(&iotdec_c, F_{id})");
+        let run = format!("iotdec_call_run(&iotdec_c, IOTDEC_F_{id})");
         text += &call.function(&head, &begin, &run, noreturn);
     }
     for (name, decision) in &plan.rules.functions {
@@ -90,27 +90,50 @@ pub fn source(plan: &Plan, fingerprint: u64) -> String {
     }
     text += "\nstatic void (*const iotdec_serve[])(void *, void *) = {\n";
     for number in 0..signatures {
-        let _ = writeln!(text, "    serve_{number},");
+        let _ = writeln!(text, "    iotdec_serve_{number},");
     }
     text += "    0\n};\nstatic void *const iotdec_entries[] = {\n";
     for number in 0..signatures {
-        let _ = writeln!(text, "    (void *)entry_{number},");
+        let _ = writeln!(text, "    (void *)iotdec_entry_{number},");
     }
     text + "    0\n};\n"
 }
 
 /// A function that is not wrapped. It is there, so that programs can be linked that would
 /// call it some time; if they do, they are told.
+///
+/// Its types may be the very reason, so it is made without them, if a register has room for
+/// its result.
 fn refused(plan: &Plan, name: &str, signature: &Signature, why: &str) -> String {
-    let mut text = format!(
-        "\n{} ({name})({})\n{{\n    iotdec_refuse(&iotdec_wrapper, {name:?}, {why:?});\n",
-        spelled(&signature.result),
-        parameter_list(signature)
-    );
-    if plan.guest.functions[name].is_noreturn {
+    let function = &plan.guest.functions[name];
+    let result = match &signature.result.kind {
+        Type::Void => Some("void"),
+        Type::Float(Float::Single | Float::Double) => Some("double"),
+        kind if is_bytes(kind) => None,
+        _ => Some("uint64_t"),
+    };
+    let (head, zero) = match result {
+        Some(result) => (
+            format!(
+                "{result} iotdec_refused_{name}(void) __asm__({:?});\n{result} iotdec_refused_{name}(void)",
+                function.symbol
+            ),
+            "0".into(),
+        ),
+        None => (
+            format!(
+                "{} ({name})({})",
+                spelled(&signature.result),
+                parameter_list(signature)
+            ),
+            zero(&signature.result),
+        ),
+    };
+    let mut text =
+        format!("\n{head}\n{{\n    iotdec_refuse(&iotdec_wrapper, {name:?}, {why:?});\n");
+    if function.is_noreturn {
         text += "    abort();\n";
     } else if returns(signature) {
-        let zero = zero(&signature.result);
         let _ = writeln!(text, "    return {zero};");
     }
     text + "}\n"
@@ -125,7 +148,7 @@ fn entry(plan: &Plan, number: usize, pointed: &Pointed, text: &mut String) {
         Err(why) => {
             let _ = write!(
                 text,
-                "\n/* {why} */\nstatic {result} entry_{number}({})\n{{\n    \
+                "\n/* {why} */\nstatic {result} iotdec_entry_{number}({})\n{{\n    \
                  struct iotdec_call iotdec_c;\n    \
                  if (iotdec_call_begin(&iotdec_c, &iotdec_wrapper, 16)) {{\n        \
                  iotdec_call_fail(&iotdec_c, {why:?});\n        iotdec_call_pointer(&iotdec_c, {number}, \
@@ -155,13 +178,13 @@ fn entry(plan: &Plan, number: usize, pointed: &Pointed, text: &mut String) {
         beside: Vec::new(),
     };
     let head = format!(
-        "static {result} entry_{number}({})",
+        "static {result} iotdec_entry_{number}({})",
         parameter_list(signature)
     );
     // The register is read before anything else can use it.
     let target = "void *iotdec_to = iotdec_target;\n";
     let run = format!("iotdec_call_pointer(&iotdec_c, {number}, iotdec_to)");
-    let message = format!("struct s_{number} *iotdec_m");
+    let message = format!("struct iotdec_s_{number} *iotdec_m");
     let Some(tells) = pointed.told else {
         *text += &call.function(&head, &format!("{target}    {message}"), &run, false);
         return;
@@ -171,13 +194,13 @@ fn entry(plan: &Plan, number: usize, pointed: &Pointed, text: &mut String) {
         ..signature.clone()
     };
     let told = format!(
-        "static {result} told_{number}(void *iotdec_to, {})",
+        "static {result} iotdec_told_{number}(void *iotdec_to, {})",
         parameter_list(&fixed)
     );
     *text += &call.function(&told, &message, &run, false);
     let mut given: Vec<_> = fixed.parameters.iter().map(|p| &p.name[..]).collect();
     given[tells.format] = "iotdec_s";
-    let call = format!("told_{number}(iotdec_to, {})", given.join(", "));
+    let call = format!("iotdec_told_{number}(iotdec_to, {})", given.join(", "));
     let (call, end) = keep_result(signature, call);
     let _ = write!(
         text,

@@ -8,13 +8,13 @@ use std::fmt::Write;
 /// Structs behind structs that are looked at.
 const DEPTH: usize = 4;
 
-/// `meet_TAG` for each struct: has the runtime meet the functions in it, and in those that
+/// `iotdec_meets_TAG` for each struct: has the runtime meet the functions in it, and in those that
 /// it points to. What is there may be anything, as long as it is shared.
 pub fn source(plan: &Plan) -> String {
     let reached = &plan.rules.reached;
     let head = |tag: &str| {
         format!(
-            "static IOTDEC_UNUSED void meet_{tag}(struct iotdec_call *c, const void *p, int depth, int writes)"
+            "static IOTDEC_UNUSED void iotdec_meets_{tag}(struct iotdec_call *c, const void *p, int depth, int writes)"
         )
     };
     let mut text = String::new();
@@ -39,7 +39,10 @@ pub fn source(plan: &Plan) -> String {
                 ),
                 Reached::Record { tag, writes } => {
                     let writes = if *writes { "writes" } else { "0" };
-                    writeln!(text, "    meet_{tag}(c, now.{path}, depth - 1, {writes});")
+                    writeln!(
+                        text,
+                        "    iotdec_meets_{tag}(c, now.{path}, depth - 1, {writes});"
+                    )
                 }
             };
         }
@@ -55,8 +58,7 @@ pub fn meet(plan: &Plan, kind: &Type, pointer: &str) -> Option<String> {
         return None;
     };
     let writes = i32::from(!to.is_const);
-    plan.rules
-        .reached
-        .contains_key(tag)
-        .then(|| format!("meet_{tag}(&iotdec_c, (const void *){pointer}, {DEPTH}, {writes});\n"))
+    plan.rules.reached.contains_key(tag).then(|| {
+        format!("iotdec_meets_{tag}(&iotdec_c, (const void *){pointer}, {DEPTH}, {writes});\n")
+    })
 }

@@ -40,7 +40,7 @@ impl Spot {
     }
 }
 
-/// `pack_TAG`, which makes the guest's struct of the host's, and `unpack_TAG`, the reverse,
+/// `iotdec_pack_TAG`, which makes the guest's struct of the host's, and `iotdec_unpack_TAG`, the reverse,
 /// for each struct that is converted. Each byte of the guest's is read once.
 pub fn source(plan: &Plan) -> String {
     let abi = Abi::new(plan.guest, plan.host);
@@ -64,9 +64,9 @@ pub fn source(plan: &Plan) -> String {
         let _ = write!(
             text,
             "\n/* {spelling} */\n#define IOTDEC_SIZE_{tag} {size}\n{same}\
-             static IOTDEC_UNUSED void pack_{tag}(struct iotdec_call *c, unsigned char *g, const {spelling} *h)\n{{\n    \
+             static IOTDEC_UNUSED void iotdec_pack_{tag}(struct iotdec_call *c, unsigned char *g, const {spelling} *h)\n{{\n    \
              (void)c;\n    memset(g, 0, {size});\n{pack}}}\n\
-             static IOTDEC_UNUSED void unpack_{tag}(struct iotdec_call *c, {spelling} *h, const unsigned char *g)\n{{\n    \
+             static IOTDEC_UNUSED void iotdec_unpack_{tag}(struct iotdec_call *c, {spelling} *h, const unsigned char *g)\n{{\n    \
              (void)c;\n{unpack}}}\n",
             size = guest_size(plan, tag),
             same = super::super::same_layout(&plan.host.records[tag], plan.host),
@@ -208,7 +208,7 @@ pub fn before(parameter: &Parameter, block: &Block, tag: &str) -> String {
     };
     let fill = match block.reads {
         true => format!(
-            "pack_{tag}(&iotdec_c, iotdec_q_{name} + iotdec_i * IOTDEC_SIZE_{tag}, &{name}[iotdec_i])"
+            "iotdec_pack_{tag}(&iotdec_c, iotdec_q_{name} + iotdec_i * IOTDEC_SIZE_{tag}, &{name}[iotdec_i])"
         ),
         false => {
             format!("memset(iotdec_q_{name} + iotdec_i * IOTDEC_SIZE_{tag}, 0, IOTDEC_SIZE_{tag})")
@@ -243,7 +243,7 @@ pub fn after(parameter: &Parameter, block: &Block, tag: &str, result: &str) -> S
     format!(
         "        if ({name}) {{\n{result}            long long iotdec_w = {count};\n            \
          for (size_t iotdec_i = 0; iotdec_i < iotdec_n_{name} && (long long)iotdec_i < iotdec_w; iotdec_i++)\n                \
-         unpack_{tag}(&iotdec_c, &{name}[iotdec_i], iotdec_q_{name} + iotdec_i * IOTDEC_SIZE_{tag});\n        }}\n"
+         iotdec_unpack_{tag}(&iotdec_c, &{name}[iotdec_i], iotdec_q_{name} + iotdec_i * IOTDEC_SIZE_{tag});\n        }}\n"
     )
 }
 
@@ -266,7 +266,7 @@ pub fn serve(
         Crossing::Repacked(tag) => {
             let _ = write!(
                 before,
-                "    {} = {{0}};\n    unpack_{tag}(&iotdec_c, &iotdec_h_{name}, {field});\n",
+                "    {} = {{0}};\n    iotdec_unpack_{tag}(&iotdec_c, &iotdec_h_{name}, {field});\n",
                 super::declare(&parameter.value, &format!("iotdec_h_{name}"))
             );
             return format!("iotdec_h_{name}");
@@ -279,12 +279,12 @@ pub fn serve(
         "    struct {{ {to} h; }} iotdec_h_{name};\n    memset(&iotdec_h_{name}, 0, sizeof iotdec_h_{name});\n    \
          unsigned char *iotdec_q_{name} = iotdec_check(&iotdec_c, {field}, IOTDEC_SIZE_{tag});\n    \
          if (iotdec_q_{name})\n        \
-         unpack_{tag}(&iotdec_c, (void *)&iotdec_h_{name}.h, iotdec_q_{name});\n"
+         iotdec_unpack_{tag}(&iotdec_c, (void *)&iotdec_h_{name}.h, iotdec_q_{name});\n"
     );
     if writes {
         let _ = write!(
             after,
-            "    if (iotdec_q_{name})\n        pack_{tag}(&iotdec_c, iotdec_q_{name}, &iotdec_h_{name}.h);\n"
+            "    if (iotdec_q_{name})\n        iotdec_pack_{tag}(&iotdec_c, iotdec_q_{name}, &iotdec_h_{name}.h);\n"
         );
     }
     format!("iotdec_q_{name} ? (void *)&iotdec_h_{name}.h : NULL")

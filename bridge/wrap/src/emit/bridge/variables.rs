@@ -57,7 +57,7 @@ pub fn functions(plan: &Plan) -> String {
     }
     let is_late = |it: &Crossing| it.is_watched() && it.symbol.is_relocated;
     if crossing(plan).any(|it| is_late(&it)) {
-        text += "\n__attribute__((constructor)) static void iotdec_begin(void)\n{\n    \
+        text += "\n__attribute__((__constructor__)) static void iotdec_begin(void)\n{\n    \
                  iotdec_variables_begin(&iotdec_wrapper);\n}\n";
     }
     text
@@ -152,7 +152,7 @@ pub fn definitions(plan: &Plan) -> String {
     if !table.is_empty() {
         let _ = write!(
             text,
-            "\nextern const struct iotdec_variable iotdec_variables[] __attribute__((visibility(\"hidden\")));\n\
+            "\nextern const struct iotdec_variable iotdec_variables[] __attribute__((__visibility__(\"hidden\")));\n\
              const struct iotdec_variable iotdec_variables[] = {{\n{table}}};\n"
         );
     }

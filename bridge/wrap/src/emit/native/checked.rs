@@ -11,9 +11,7 @@ use std::fmt::Write;
 
 /// All of it; `host::source` goes before.
 pub fn source(plan: &Plan) -> String {
-    let mut text = String::from(
-        "\n/* Over the ring */\n\n#include \"door.h\"\n#include \"iotdec_checked.h\"\n",
-    );
+    let mut text = String::from("\n/* Over the ring */\n");
     for (number, (tag, record, kept)) in plan.kept().enumerate() {
         if let Ok(members) = &plan.checked.records[tag] {
             let of = Object {

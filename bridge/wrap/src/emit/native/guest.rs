@@ -7,8 +7,7 @@ use crate::model::Function;
 use std::fmt::Write;
 
 pub fn source(plan: &Plan, fingerprint: u64) -> String {
-    let mut text = plan.opening("the part that stands in for it in the guest");
-    text += "#include \"iotdec_native.h\"\n\n";
+    let mut text = String::from("\n");
     own(plan, fingerprint, &mut text);
     text += "\n/* What the host does, by number. */\nenum {\n";
     for (name, _) in plan.carried() {
@@ -98,13 +97,13 @@ fn helpers(tag: &str, spelling: &str, kept: &Kept, text: &mut String) {
         r#"
 /* {spelling} */
 
-static __attribute__((unused)) void *{tag}_identity(const {spelling} *object)
+static __attribute__((__unused__)) void *{tag}_identity(const {spelling} *object)
 {{
     return object ? (void *)object->{identity} : NULL;
 }}
 
 /* Whether it brings functions of the guest along. */
-static __attribute__((unused)) int {tag}_calls_back(const {spelling} *object)
+static __attribute__((__unused__)) int {tag}_calls_back(const {spelling} *object)
 {{
     if (!object)
         return 0;
@@ -112,14 +111,14 @@ static __attribute__((unused)) int {tag}_calls_back(const {spelling} *object)
 }}
 
 /* Before the guest's library makes it: what the host left in it means nothing here. */
-static __attribute__((unused)) void {tag}_forget_host({spelling} *object)
+static __attribute__((__unused__)) void {tag}_forget_host({spelling} *object)
 {{
     if (!object)
         return;
 {forget}}}
 
 /* Before the host makes it: marked, so as to see whether it did. */
-static __attribute__((unused)) void *{tag}_mark({spelling} *object)
+static __attribute__((__unused__)) void *{tag}_mark({spelling} *object)
 {{
     void *before = {tag}_identity(object);
     if (object) {{
@@ -128,7 +127,7 @@ static __attribute__((unused)) void *{tag}_mark({spelling} *object)
     return before;
 }}
 
-static __attribute__((unused)) void {tag}_made({spelling} *object, void *before)
+static __attribute__((__unused__)) void {tag}_made({spelling} *object, void *before)
 {{
     if (!object)
         return;
@@ -140,13 +139,13 @@ static __attribute__((unused)) void {tag}_made({spelling} *object, void *before)
         iotdec_own_object((void *)object->{identity});
 {note}}}
 
-static __attribute__((unused)) void {tag}_used({spelling} *object, void *identity, const char *function)
+static __attribute__((__unused__)) void {tag}_used({spelling} *object, void *identity, const char *function)
 {{
     if ({tag}_identity(object) != identity)
         iotdec_die("it makes or ends objects, and the configuration does not say so", function);
 {texts}}}
 
-static __attribute__((unused)) void {tag}_ended({spelling} *object, void *identity)
+static __attribute__((__unused__)) void {tag}_ended({spelling} *object, void *identity)
 {{
 {texts}    /* It failed, and the object still is. */
     if ((void *)object->{identity} == identity)

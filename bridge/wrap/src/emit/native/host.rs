@@ -4,8 +4,7 @@ use super::{Plan, returns};
 use std::fmt::Write;
 
 pub fn source(plan: &Plan, fingerprint: u64) -> String {
-    let mut text = plan.opening("the part that runs on the host");
-    text += "#include <stdint.h>\n";
+    let mut text = String::new();
     for (name, function) in plan.carried() {
         let arguments: Vec<_> = function
             .signature

@@ -84,7 +84,7 @@ impl Call<'_> {
                 let writes = if *writes { "iotdec_ok" } else { "0" };
                 let _ = writeln!(
                     text,
-                    "    back_{tag}(&iotdec_c, (void *){name}, &iotdec_k_{name}, {counts}, {writes});"
+                    "    iotdec_back_{tag}(&iotdec_c, (void *){name}, &iotdec_k_{name}, {counts}, {writes});"
                 );
             }
         }
@@ -133,7 +133,7 @@ impl Call<'_> {
             Crossing::Object(tag) => format!("    {field} = {};\n", objects::give(tag, name)),
             Crossing::Resized(kind) => repack::give_integer(name, kind),
             Crossing::Repacked(tag) => {
-                format!("    pack_{tag}(&iotdec_c, {field}, &{name});\n")
+                format!("    iotdec_pack_{tag}(&iotdec_c, {field}, &{name});\n")
             }
             Crossing::RecordWith(functions) => {
                 let plain = unqualified(&parameter.value);
@@ -198,8 +198,8 @@ impl Call<'_> {
                 let counts =
                     i32::from(self.plan.rules.records[tag].counts_in(self.name) && block.reads);
                 format!(
-                    "    struct k_{tag} iotdec_k_{name};\n    {field} = \
-                     IOTDEC_BITS(give_{tag}(&iotdec_c, (void *){name}, &iotdec_k_{name}, {counts}, {writes}));\n",
+                    "    struct iotdec_k_{tag} iotdec_k_{name};\n    {field} = \
+                     IOTDEC_BITS(iotdec_gives_{tag}(&iotdec_c, (void *){name}, &iotdec_k_{name}, {counts}, {writes}));\n",
                     writes = i32::from(block.writes)
                 )
             }

@@ -17,7 +17,7 @@ impl Call<'_> {
             Crossing::Nothing => String::new(),
             Crossing::Resized(kind) => repack::take_integer(field, kind, &plain),
             Crossing::Repacked(tag) => {
-                format!("        unpack_{tag}(&iotdec_c, &iotdec_r, {field});\n")
+                format!("        iotdec_unpack_{tag}(&iotdec_c, &iotdec_r, {field});\n")
             }
             Crossing::Record => {
                 let mut text = format!("        memcpy(&iotdec_r, {field}, sizeof iotdec_r);\n");

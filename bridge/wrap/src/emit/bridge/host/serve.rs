@@ -53,8 +53,8 @@ pub fn serve(plan: &Plan, number: usize, pointed: &Pointed, text: &mut String) {
     let result = "iotdec_m->iotdec_result";
     let _ = write!(
         text,
-        "\nstatic void serve_{number}(void *iotdec_p, void *iotdec_to)\n{{\n    \
-         struct s_{number} *iotdec_m = iotdec_p;\n    \
+        "\nstatic void iotdec_serve_{number}(void *iotdec_p, void *iotdec_to)\n{{\n    \
+         struct iotdec_s_{number} *iotdec_m = iotdec_p;\n    \
          __typeof__({}) iotdec_f = iotdec_to;\n",
         pointer_type(signature)
     );
@@ -115,7 +115,7 @@ pub fn serve(plan: &Plan, number: usize, pointed: &Pointed, text: &mut String) {
         ),
         (Crossing::Object(tag), _) => format!("    {result} = {};\n", objects::give(tag, &call)),
         (Crossing::Repacked(tag), _) => format!(
-            "    {} = {call};\n    pack_{tag}(&iotdec_c, {result}, &iotdec_r);\n",
+            "    {} = {call};\n    iotdec_pack_{tag}(&iotdec_c, {result}, &iotdec_r);\n",
             declare(&signature.result, "iotdec_r")
         ),
         (_, Type::Void) => format!("    {call};\n"),
