@@ -74,6 +74,8 @@ impl Receiver {
             let dead = self.worker.link.is_dead();
             match self.take() {
                 Ok(Taken::Event(event)) => return Ok(Some(event)),
+                // A worker could keep us busy with these.
+                Ok(Taken::Handled) if stop() => return Ok(None),
                 Ok(Taken::Handled) => continue,
                 Ok(Taken::Nothing) => {}
                 Err(Broken::Fault(text)) => {

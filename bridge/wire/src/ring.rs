@@ -342,6 +342,7 @@ impl<K> Consumer<K> {
     // Not an iterator: a record borrows the ring.
     #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> Result<Option<Record<'_, K>>, Corrupt> {
+        let mut is_padded = false;
         loop {
             let published = self.published()?;
             if published == 0 {
@@ -356,6 +357,11 @@ impl<K> Consumer<K> {
                 .filter(|total| *total <= published.min(rest))
                 .ok_or(Corrupt::Length(header.len))?;
             if header.kind == PAD {
+                // One, up to the end: a peer could have us skip filler for ever.
+                if is_padded || total != rest {
+                    return Err(Corrupt::Length(header.len));
+                }
+                is_padded = true;
                 self.consume(total);
                 continue;
             }

@@ -151,6 +151,27 @@ mod native {
         }
     }
 
+    #[test]
+    fn filler_is_skipped_up_to_the_end_only() {
+        let filler = u64::from(PAD) << 32 | 24;
+        let two_records = || {
+            let (heap, mut producer, consumer) = heap_ring(64);
+            for _ in 0..2 {
+                producer.push(1, &[&[0; 24]]).unwrap();
+            }
+            (heap, consumer)
+        };
+        let (heap, mut consumer) = two_records();
+        // SAFETY: the header of the first record; nobody else uses it now.
+        unsafe { *heap.data[0].get() = filler };
+        assert_eq!(consumer.next().err(), Some(Corrupt::Length(24)));
+        let (heap, mut consumer) = two_records();
+        assert!(pop(&mut consumer).is_some());
+        // SAFETY: that of the second, as above.
+        unsafe { *heap.data[4].get() = filler };
+        assert!(matches!(consumer.next(), Ok(None)));
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 8 } else { 256 }))]
 
