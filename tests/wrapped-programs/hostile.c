@@ -172,8 +172,12 @@ static void *floods(void *p)
 
 static void *later(void *p)
 {
+    int number = (int) (intptr_t) p;
     usleep(50000);
-    asked((int) (intptr_t) p);
+    asked(number);
+    /* It has nothing to do for longer than a call may take in this test. */
+    usleep(700000);
+    asked(number + 1);
     return NULL;
 }
 

@@ -1,6 +1,7 @@
 //! The program's heap in the exchange, and what becomes of pointers that are freed on the
 //! side that did not allocate them.
 
+use super::error::Kind;
 use super::exchange::{HostExchange, is_guest_memory};
 use super::process::{with_workers, workers};
 use super::worker::{Worker, is_forked};
@@ -20,6 +21,7 @@ static OWN: Interface = iotdec_heap::interface!(PROCESS);
 
 /// What the program frees and this side did not allocate.
 static FOREIGN: Foreign = Foreign {
+    owns: is_in_guest,
     free: free_in_guest,
     usable_size: usable_size_in_guest,
     reclaim,
@@ -154,6 +156,10 @@ fn worker_of(address: u64) -> Option<Arc<Worker>> {
         .find(|worker| worker.memory.contains(address, 1))
 }
 
+extern "C" fn is_in_guest(pointer: *mut c_void) -> bool {
+    is_guest_memory(pointer as u64)
+}
+
 unsafe extern "C" fn free_in_guest(pointer: *mut c_void) -> bool {
     let address = pointer as u64;
     if !is_guest_memory(address) {
@@ -172,8 +178,13 @@ unsafe extern "C" fn free_in_guest(pointer: *mut c_void) -> bool {
         return true;
     }
     // If the worker ends meanwhile, that is free too.
-    let freed = worker.ask_number(Request::Free, 0, address, 0);
-    freed.map_or(true, |freed| freed != 0)
+    if let Ok(0) = worker.ask_number(Request::Free, 0, address, 0) {
+        // As it does itself where such an address comes over the queue.
+        let text =
+            format!("the program frees {address:#x}, where the library has allocated nothing");
+        worker.condemn(Kind::Exited, &text);
+    }
+    true
 }
 
 unsafe extern "C" fn usable_size_in_guest(pointer: *mut c_void) -> usize {

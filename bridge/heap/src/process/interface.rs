@@ -5,6 +5,8 @@ use core::ffi::{CStr, c_int, c_void};
 /// Who frees what is not of this process's own heaps. All functions may be called from any thread.
 #[repr(C)]
 pub struct Foreign {
+    /// Whether an address is in memory of others, who may have ended.
+    pub owns: extern "C" fn(*mut c_void) -> bool,
     /// Frees an allocation; false if the pointer is nothing of it.
     pub free: unsafe extern "C" fn(*mut c_void) -> bool,
     /// Says how many bytes an allocation has; 0 if the pointer is nothing of it.
@@ -39,7 +41,7 @@ pub struct Interface {
 }
 
 /// Changes with [`Interface`].
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// The name of the function that hands out a preloaded library's interface.
 pub const PRELOADED: &CStr = c"iotdec_preloaded_heap";
