@@ -197,8 +197,13 @@ fn die_with(parent: u32) -> io::Result<()> {
 fn watch(mut child: Child, pidfd: &OwnedFd, log: &LogSink) -> Option<Obituary> {
     let mut stderr = child.stderr.take();
     let mut lines = Lines::default();
-    while !is_readable(pidfd, stderr.as_ref(), PollTimeout::NONE).0 {
-        if !lines.read_from(&mut stderr, log) {
+    loop {
+        let (has_ended, says) = is_readable(pidfd, stderr.as_ref(), PollTimeout::NONE);
+        if has_ended {
+            break;
+        }
+        // Neither after an interruption: reading would wait for what may never be written.
+        if says && !lines.read_from(&mut stderr, log) {
             stderr = None;
         }
     }

@@ -1,5 +1,6 @@
 //! The program's exchange, and memory of workers: made once, never unmapped.
 
+use super::worker::notice_forks;
 use crate::shm::sealed_memfd;
 use iotdec_heap::process::LEAST_EXCHANGE;
 use iotdec_wire::exchange::{
@@ -37,6 +38,7 @@ impl HostExchange {
         // Whoever makes the exchange does not complain.
         size_from("IOTDEC_EXCHANGE_SIZE", EXCHANGE_SIZE, LEAST_EXCHANGE)?;
         let (range, file) = super::heap::exchange()?;
+        notice_forks();
         let base = NonNull::new(range.start as *mut u8).expect("mapped");
         // SAFETY: so many bytes are mapped, and stay so; what is before the heap is zero.
         let exchange = unsafe { Exchange::new(base, range.size as usize) };

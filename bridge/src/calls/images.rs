@@ -11,8 +11,15 @@ const PAGE: u64 = 4096;
 /// Segments of one worker.
 pub(crate) const MAX_IMAGES: usize = 4096;
 
-/// Everything that is mapped, and the setting whose workers have it.
-static MAPPED: Mutex<Vec<(Range, usize)>> = Mutex::new(Vec::new());
+/// Everything that is mapped.
+static MAPPED: Mutex<Vec<Mapped>> = Mutex::new(Vec::new());
+
+struct Mapped {
+    range: Range,
+    /// The setting whose workers have it.
+    owner: usize,
+    is_writable: bool,
+}
 
 /// Maps what can be mapped of a worker's images. What cannot, because something else is
 /// there, is not shared: pointers into it are refused.
@@ -25,21 +32,26 @@ pub(crate) fn map(worker: &Worker, images: &[Image]) {
         }
         let source = worker.memory.start + image.offset;
         let setting = worker.setting_index();
-        let known = mapped.iter().find(|(known, _)| *known == range);
+        let is_writable = image.is_writable != 0;
+        let known = mapped.iter().find(|known| known.range == range);
         let is_mapped = match known {
+            // Functions of the program's lead to constants: nothing else may come to lie there.
+            Some(known) if known.is_writable != is_writable => false,
             // Another setting's libraries may have other things at the same addresses, of which
             // the program sees the first; but C libraries are often the same.
-            Some((_, owner)) if *owner != setting => {
-                image.is_writable == 0 && has_same(source, range)
-            }
+            Some(known) if known.owner != setting => !is_writable && has_same(source, range),
             // Of an earlier worker, which loaded its libraries in the same order: constants are the
             // same, and functions of the program's lead there.
-            Some(_) => image.is_writable == 0 || duplicate(source, range, image),
+            Some(_) => !is_writable || duplicate(source, range, is_writable),
             None => {
-                let is_new = reserve(range) && duplicate(source, range, image);
+                let is_new = reserve(range) && duplicate(source, range, is_writable);
                 if is_new {
-                    mapped.push((range, setting));
-                    if image.is_writable == 0 {
+                    mapped.push(Mapped {
+                        range,
+                        owner: setting,
+                        is_writable,
+                    });
+                    if !is_writable {
                         cover(range);
                     }
                 }
@@ -108,7 +120,7 @@ fn reserve(range: Range) -> bool {
 }
 
 /// Maps pages of guest memory a second time, over a range that is ours.
-fn duplicate(source: u64, range: Range, image: &Image) -> bool {
+fn duplicate(source: u64, range: Range, is_writable: bool) -> bool {
     // SAFETY: the source is in guest memory, which is shared, so an old size of 0 maps the
     // same pages again; what is replaced is this module's.
     unsafe {
@@ -122,7 +134,7 @@ fn duplicate(source: u64, range: Range, image: &Image) -> bool {
         if start == libc::MAP_FAILED {
             return false;
         }
-        if image.is_writable == 0 {
+        if !is_writable {
             libc::mprotect(start, range.size as usize, libc::PROT_READ);
         }
     }

@@ -22,6 +22,7 @@ use head_start::HeadStart;
 use iotdec_wire::lane::{End, Lane, Mail, SMALL_WORDS};
 use nix::libc;
 use stack::{Mark, MessageStack};
+use std::io::{Write, stderr};
 use std::ptr::null_mut;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -152,7 +153,11 @@ impl HostLane {
             Some(frame) => {
                 frame.failure.get_or_insert(record);
             }
-            None => eprintln!("iotdec: in a thread of the library's: {}", record.text()),
+            // Where nobody listens, nothing is said.
+            None => {
+                let text = record.text();
+                let _ = writeln!(stderr(), "iotdec: in a thread of the library's: {text}");
+            }
         }
     }
 
@@ -206,8 +211,11 @@ impl HostLane {
         let lane = self.shared;
         let worker = &self.worker;
         let mut start = None;
+        // The native thread of one of the library's waits for that one to call back, which it may
+        // never do again.
+        let is_idle = self.base != 0 && self.frames.is_empty();
         let nap = || {
-            let Some(timeout) = call_timeout() else {
+            let Some(timeout) = call_timeout().filter(|_| !is_idle) else {
                 return Some(NAP);
             };
             let left = timeout.checked_sub(start.get_or_insert_with(Instant::now).elapsed());

@@ -18,7 +18,7 @@ use iotdec_wire::exchange::{Fault, Image, MAX_MESSAGE, Range};
 use nix::libc;
 use std::os::unix::process::ExitStatusExt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, Once, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Bytes that are remembered of what the library printed last.
 const LAST_WORDS: usize = 256;
@@ -30,6 +30,12 @@ static FORKED: AtomicBool = AtomicBool::new(false);
 #[inline]
 pub(crate) fn is_forked() -> bool {
     FORKED.load(Ordering::Relaxed)
+}
+
+/// Has the children of forks know that they are. Once, before anything is shared with a worker.
+pub(crate) fn notice_forks() {
+    // SAFETY: a function of the right type that stays loaded.
+    unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
 }
 
 /// Whether a worker has ended, or is not to be used any more.
@@ -94,11 +100,6 @@ impl Worker {
         control: Control,
         (own_lanes, freed): ([Arc<SharedLane>; 2], Freed),
     ) -> Result<Arc<Self>, String> {
-        static ONCE: Once = Once::new();
-        ONCE.call_once(|| {
-            // SAFETY: a function of the right type that stays loaded.
-            unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
-        });
         let reverse = own_lanes[1].clone();
         let worker = Arc::new(Self {
             generation: GENERATIONS.fetch_add(1, Ordering::Relaxed) + 1,

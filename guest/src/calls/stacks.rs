@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 /// Threads beyond that stay on their private stacks.
 const MOST: usize = 512 << 20;
 /// At the low end of each stack nothing is mapped for access.
-const GUARD: usize = 64 << 10;
+const GUARD: usize = 16 << 10;
 
 /// Bytes of the stacks that there are.
 static USED: AtomicUsize = AtomicUsize::new(0);

@@ -112,7 +112,13 @@ fn find_lane(wrapper: &Wrapper) -> Result<*mut HostLane, Box<Record>> {
         Record::new(Kind::NoMemory, text).of(worker.generation)
     };
     let number = worker.take_lane().ok_or_else(full)?;
-    worker.ask_number(Request::Open, 0, number as u64, 0)?;
+    if let Err(why) = worker.ask_number(Request::Open, 0, number as u64, 0) {
+        // Of a worker that is over, they are given back when its process is gone.
+        if !worker.is_over() {
+            worker.release_lane(number);
+        }
+        return Err(why);
+    }
     let new = Box::into_raw(Box::new(HostLane::new(worker, number, 0)));
     LANES.with(|lanes| {
         let former = lanes.current[index].replace(new);
@@ -135,7 +141,10 @@ impl HostLane {
         close_with_thread(close_all);
         // SAFETY: this thread's lane.
         let answer = unsafe { answer(lane, 0) };
-        if let Answer::Closed = answer {
+        // A callback that made calls when the worker was over has another lane since, and this one
+        // is closed with the thread, as it is without an end.
+        let is_current = LANES.with(|lanes| lanes.current[index].get() == lane);
+        if matches!(answer, Answer::Closed) && is_current {
             // SAFETY: as above; it is not to be closed again.
             unsafe {
                 LANES.with(|lanes| lanes.current[index].set(null_mut()));
