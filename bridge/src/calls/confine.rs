@@ -25,6 +25,13 @@ const NEVER: [c_long; 6] = [
     libc::SYS_process_vm_writev,
 ];
 
+/// With these second arguments refused: they choose who gets a signal about a file, and which
+/// (fcntl_list(2), ioctl_list(2)).
+const SIGNALS_OF_FILES: [(c_long, &[u64]); 2] = [
+    (libc::SYS_fcntl, &[8, 10, 15]), // F_SETOWN, F_SETSIG, F_SETOWN_EX
+    (libc::SYS_ioctl, &[0x8901, 0x8902]), // FIOSETOWN, SIOCSPGRP
+];
+
 /// Stands for the worker's number, which is not known when the filter is made: no process has it.
 const ITSELF: u32 = u32::MAX;
 /// The lowest of x32's numbers of system calls, which the compiler of filters does not know.
@@ -76,6 +83,13 @@ impl Confinement {
         }
         for number in NEVER {
             refused.insert(number, vec![]);
+        }
+        for (number, commands) in SIGNALS_OF_FILES {
+            let rule = |command: &u64| {
+                let (width, equal) = (SeccompCmpArgLen::Dword, SeccompCmpOp::Eq);
+                SeccompRule::new(vec![SeccompCondition::new(1, width, equal, *command)?])
+            };
+            refused.insert(number, commands.iter().map(rule).collect::<Result<_, _>>()?);
         }
         let limits = SeccompRule::new(vec![is_not(0)?, is_not(ITSELF)?])?;
         refused.insert(libc::SYS_prlimit64, vec![limits]);
@@ -129,6 +143,29 @@ mod tests {
     use super::*;
     use std::os::unix::process::CommandExt;
     use std::process::Command;
+
+    #[test]
+    fn no_file_sends_signals() {
+        let mut confinement = Confinement::new().expect("a filter");
+        let mut command = Command::new("true");
+        // SAFETY: makes system calls alone.
+        unsafe {
+            command.pre_exec(move || {
+                confinement.enter()?;
+                let other = libc::getppid();
+                let asks = [
+                    libc::fcntl(0, libc::F_SETOWN, other),
+                    libc::ioctl(0, 0x8901, &other),
+                ];
+                let flags = libc::fcntl(0, libc::F_GETFL);
+                match asks == [-1; 2] && flags != -1 {
+                    true => Ok(()),
+                    false => Err(io::ErrorKind::Other.into()),
+                }
+            });
+        }
+        assert!(command.status().expect("refused").success());
+    }
 
     #[test]
     fn signals_reach_nobody_else() {
