@@ -5,10 +5,10 @@ void calls_pack(unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
         struct iotdec_call call;
-        struct m_calls_empty *message = iotdec_call_begin(&call, &iotdec_wrapper, sizeof *message);
+        struct iotdec_m_calls_empty *message = iotdec_call_begin(&call, &iotdec_wrapper, sizeof *message);
         if (message)
             iotdec_call_end(&call);
     }
 }
 
-const unsigned calls_empty_number = F_calls_empty;
+const unsigned calls_empty_number = IOTDEC_F_calls_empty;
