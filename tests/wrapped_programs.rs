@@ -276,6 +276,11 @@ fn the_program_reads_stacks_of_the_librarys_threads() {
 }
 
 #[test]
+fn the_library_starts_programs() {
+    assert_events("programs", amount(120, 2_000));
+}
+
+#[test]
 fn eight_threads_do_not_see_each_other() {
     assert_events("threads", amount(10_000, 100_000));
 }

@@ -1,4 +1,4 @@
-/* A library of events: handlers that are set and come back, threads of its own, and what each thread has of its own. */
+/* A library of events: handlers that are set and come back, threads of its own, what each thread has of its own, and programs that it starts. */
 #ifndef EVENTS_H
 #define EVENTS_H
 #include <stddef.h>
@@ -32,4 +32,8 @@ int thread_errno(int value);
 uint64_t thread_fold(ticked f, void *user, uint64_t times);
 /* A sum of numbers, each of which is turned over. */
 uint64_t thread_sum(uint32_t *numbers, size_t numbers_count);
+
+enum program_start { BY_SPAWN, BY_SPAWN_WITH_ACTIONS, BY_VFORK, BY_SYSTEM, BY_POPEN_TO_READ, BY_POPEN_TO_WRITE, PROGRAM_STARTS };
+/* The status with which a program ends that is to end with this one, up to 99; -1 if it went otherwise. From a thread of the library's, if wanted. */
+int program_run(enum program_start how, int status, int in_thread);
 #endif

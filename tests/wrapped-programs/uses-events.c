@@ -205,6 +205,15 @@ static void stacks(long count)
     }
 }
 
+/* The library starts programs, from whichever thread, and goes on at once. */
+static void programs(long count)
+{
+    for (long i = 0; i < count; i++) {
+        int status = i % 100;
+        CHECK(program_run(i % PROGRAM_STARTS, status, i / PROGRAM_STARTS % 2) == status);
+    }
+}
+
 /* What is wrong in the program: two threads at one number. To see that a checker for races sees it. */
 static void race(long count)
 {
@@ -228,6 +237,8 @@ int main(int argc, char **argv)
         threads(count);
     else if (!strcmp(argv[1], "stacks"))
         stacks(count);
+    else if (!strcmp(argv[1], "programs"))
+        programs(count);
     else if (!strcmp(argv[1], "race"))
         race(count);
     else

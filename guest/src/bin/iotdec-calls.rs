@@ -4,8 +4,9 @@
 
 #[cfg(target_arch = "aarch64")]
 mod exported {
+    use iotdec_guest::calls::programs::{self, Start};
     use iotdec_guest::calls::{Callback, Part, heap, mappings};
-    use std::ffi::{c_int, c_void};
+    use std::ffi::{c_char, c_int, c_void};
 
     iotdec_heap::malloc_family!(heap::PROCESS);
 
@@ -109,17 +110,98 @@ mod exported {
         unsafe { iotdec_guest::calls::flush(file) }
     }
 
+    /// As in POSIX.
+    ///
+    /// # Safety
+    /// As in POSIX.
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn posix_spawn(
+        child: *mut libc::pid_t,
+        file: *const c_char,
+        actions: *const libc::posix_spawn_file_actions_t,
+        attributes: *const libc::posix_spawnattr_t,
+        words: *const *mut c_char,
+        variables: *const *mut c_char,
+    ) -> c_int {
+        let start = Start {
+            file,
+            actions,
+            attributes,
+            words,
+            variables,
+        };
+        // SAFETY: the caller's promise is the same.
+        unsafe { programs::spawn(c"posix_spawn", child, start) }
+    }
+
+    /// As in POSIX.
+    ///
+    /// # Safety
+    /// As in POSIX.
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn posix_spawnp(
+        child: *mut libc::pid_t,
+        file: *const c_char,
+        actions: *const libc::posix_spawn_file_actions_t,
+        attributes: *const libc::posix_spawnattr_t,
+        words: *const *mut c_char,
+        variables: *const *mut c_char,
+    ) -> c_int {
+        let start = Start {
+            file,
+            actions,
+            attributes,
+            words,
+            variables,
+        };
+        // SAFETY: the caller's promise is the same.
+        unsafe { programs::spawn(c"posix_spawnp", child, start) }
+    }
+
+    /// As in C.
+    ///
+    /// # Safety
+    /// As in C.
+    #[unsafe(no_mangle)]
+    unsafe extern "C-unwind" fn system(command: *const c_char) -> c_int {
+        // SAFETY: the caller's promise is the same.
+        unsafe { programs::system(command) }
+    }
+
+    /// As in POSIX.
+    ///
+    /// # Safety
+    /// As in POSIX.
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn popen(command: *const c_char, mode: *const c_char) -> *mut libc::FILE {
+        // SAFETY: the caller's promise is the same.
+        unsafe { programs::popen(command, mode) }
+    }
+
+    /// As in POSIX.
+    ///
+    /// # Safety
+    /// As in POSIX.
+    #[unsafe(no_mangle)]
+    unsafe extern "C" fn pclose(stream: *mut libc::FILE) -> c_int {
+        // SAFETY: the caller's promise is the same.
+        unsafe { programs::pclose(stream) }
+    }
+
     /// Refused: stacks and heap of this process are shared memory, so a child would
-    /// write over its parent's. What starts programs (posix_spawn, system, popen, vfork)
-    /// does not come here.
+    /// write over its parent's.
     #[unsafe(no_mangle)]
     extern "C" fn fork() -> c_int {
         eprintln!(
             "the library forks, which it cannot do behind the bridge; it may use posix_spawn"
         );
-        // SAFETY: the calling thread's own.
-        unsafe { *libc::__errno_location() = libc::ENOSYS };
-        -1
+        programs::fail(libc::ENOSYS, -1)
+    }
+
+    /// The same, as some libraries call it.
+    #[unsafe(no_mangle)]
+    extern "C" fn _Fork() -> c_int {
+        fork()
     }
 }
 

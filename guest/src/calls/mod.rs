@@ -10,7 +10,8 @@
 //!    What no generated code knows is called by `registers`.
 //! 4. All memory of the process is in guest memory (`heap`, `mappings`, `stacks`). What libraries
 //!    print, the program prints (`output`); files that either gives the other go over a socket
-//!    (`descriptors`); their `environment` and `locale` are the program's.
+//!    (`descriptors`); their `environment` and `locale` are the program's. Other `programs` that
+//!    they start do not see any of it.
 //! 5. What the library breaks ends the process; `crash` leaves a note where.
 //!
 //! For benchmarks, `costs` does what a lane's thread does without anyone on the other side.
@@ -30,6 +31,7 @@ pub mod mappings;
 mod memory;
 mod output;
 mod parts;
+pub mod programs;
 mod registers;
 mod stacks;
 mod switch;
@@ -39,6 +41,7 @@ pub use callback::{Callback, callback_begin, callback_end, callback_run};
 pub use output::flush;
 pub use parts::Part;
 
+use std::ffi::CStr;
 use std::process::ExitCode;
 
 /// The program iotdec-calls. Its command line belongs to the host.
@@ -72,4 +75,17 @@ fn die(text: &str) -> ! {
     eprintln!("{text}");
     // SAFETY: takes any value and touches no memory of ours.
     unsafe { libc::_exit(102) }
+}
+
+/// The C library's function of a name that a function here has, too.
+///
+/// # Safety
+/// `F` is that function's type.
+unsafe fn next<F>(name: &CStr) -> Option<F> {
+    const { assert!(size_of::<F>() == size_of::<usize>()) };
+    // SAFETY: looks a name up; the caller promises what it stands for.
+    unsafe {
+        let found = libc::dlsym(libc::RTLD_NEXT, name.as_ptr());
+        (!found.is_null()).then(|| std::mem::transmute_copy(&found))
+    }
 }

@@ -2,6 +2,7 @@
 //! program's own streams do the printing, as callbacks.
 
 use super::callback::{self, Callback};
+use super::next;
 use iotdec_wire::output::{MOST, PART, Stream};
 use std::ffi::{c_char, c_int, c_void};
 use std::mem::MaybeUninit;
@@ -106,18 +107,10 @@ unsafe fn tell(stream: u32, bytes: *const c_char, size: usize) -> i64 {
 /// # Safety
 /// As in C.
 pub unsafe fn flush(file: *mut libc::FILE) -> c_int {
-    static REAL: OnceLock<Option<unsafe extern "C" fn(*mut libc::FILE) -> c_int>> = OnceLock::new();
-    let real =
-        REAL.get_or_init(|| {
-            // SAFETY: looks a name up, which stands for a function of this type.
-            unsafe {
-                let found = libc::dlsym(libc::RTLD_NEXT, c"fflush".as_ptr());
-                std::mem::transmute::<
-                    *mut c_void,
-                    Option<unsafe extern "C" fn(*mut libc::FILE) -> c_int>,
-                >(found)
-            }
-        });
+    type Flush = unsafe extern "C" fn(*mut libc::FILE) -> c_int;
+    static REAL: OnceLock<Option<Flush>> = OnceLock::new();
+    // SAFETY: its type.
+    let real = REAL.get_or_init(|| unsafe { next(c"fflush") });
     // SAFETY: the caller's promise; the variables are only set before there are libraries.
     unsafe {
         let own = real.map_or(libc::EOF, |real| real(file));

@@ -74,6 +74,51 @@ pub fn share() {
     accel::run_threads_with(run);
 }
 
+/// Calls a function on a stack that is this process's alone. None if there is no memory for one.
+pub fn run_privately<R>(function: impl FnOnce() -> R) -> Option<R> {
+    const SIZE: usize = 1 << 20;
+    const PROTECTION: c_int = libc::PROT_READ | libc::PROT_WRITE;
+    // What is mapped with the last flag is not shared.
+    const FLAGS: c_int = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    let start = mappings::map(null_mut(), SIZE, PROTECTION, FLAGS, -1, 0);
+    if start == libc::MAP_FAILED {
+        return None;
+    }
+    let mut call = Call {
+        function: Some(function),
+        result: None,
+    };
+    let (run, argument) = call.parts();
+    // SAFETY: the end of memory that is ours until we unmap it, with a guard below; `call` is what
+    // `run` takes, and lives.
+    unsafe {
+        libc::mprotect(start, GUARD, libc::PROT_NONE);
+        iotdec_stack_call(run, argument, start.wrapping_byte_add(SIZE));
+        mappings::unmap(start, SIZE);
+    }
+    call.result
+}
+
+/// A function and what it returns.
+struct Call<F, R> {
+    function: Option<F>,
+    result: Option<R>,
+}
+
+impl<F: FnOnce() -> R, R> Call<F, R> {
+    /// A function, and its argument, that make the call.
+    fn parts(&mut self) -> (ThreadFunction, *mut c_void) {
+        (Self::run, (&raw mut *self).cast())
+    }
+
+    unsafe extern "C-unwind" fn run(call: *mut c_void) -> *mut c_void {
+        // SAFETY: `parts` gives both; nobody else uses it meanwhile.
+        let call = unsafe { &mut *call.cast::<Self>() };
+        call.result = call.function.take().map(|function| function());
+        null_mut()
+    }
+}
+
 /// Nothing is to be dropped while the function runs: `pthread_exit` leaves it for good.
 unsafe extern "C-unwind" fn run(function: ThreadFunction, argument: *mut c_void) -> *mut c_void {
     let mut state = 0;
