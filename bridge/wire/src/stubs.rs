@@ -63,6 +63,9 @@ struct Group {
     start: u64,
     offset: u64,
     used: u64,
+    /// Near a function of the other side. There, that side may have no room for a stub of its own
+    /// at a body's address, which it needs if that is what both sides call.
+    is_near: bool,
 }
 
 impl Group {
@@ -173,8 +176,8 @@ impl Stubs {
     /// Writes a body, near an address if one is given.
     fn body(&mut self, target: u64, entry: u64, near: Option<u64>) -> Result<(u64, u64), Full> {
         let fits = |group: &Group| {
-            !group.is_full()
-                && near.is_none_or(|near| group.start.abs_diff(near) + GROUP < code::REACH)
+            let reaches = |near| group.start.abs_diff(near) + GROUP < code::REACH;
+            !group.is_full() && near.map_or(!group.is_near, reaches)
         };
         let index = match self.groups.iter().position(fits) {
             Some(index) => index,
@@ -197,6 +200,7 @@ impl Stubs {
             start,
             offset,
             used: 0,
+            is_near: near.is_some(),
         };
         let Some(near) = near else {
             return self.map(0, GROUP).map(group);
@@ -357,6 +361,9 @@ mod tests {
             let address = stubs.add(target, entry, keep).unwrap();
             assert_ne!(address, target);
             assert_eq!(call(address), target);
+            // Not where the other side has something.
+            let near = [free, free + (1 << 40)].map(|it| address.abs_diff(it) < code::REACH);
+            assert_eq!(near, [false; 2]);
         }
     }
 
