@@ -110,53 +110,35 @@ mod exported {
         unsafe { iotdec_guest::calls::flush(file) }
     }
 
-    /// As in POSIX.
-    ///
-    /// # Safety
-    /// As in POSIX.
-    #[unsafe(no_mangle)]
-    unsafe extern "C" fn posix_spawn(
-        child: *mut libc::pid_t,
-        file: *const c_char,
-        actions: *const libc::posix_spawn_file_actions_t,
-        attributes: *const libc::posix_spawnattr_t,
-        words: *const *mut c_char,
-        variables: *const *mut c_char,
-    ) -> c_int {
-        let start = Start {
-            file,
-            actions,
-            attributes,
-            words,
-            variables,
-        };
-        // SAFETY: the caller's promise is the same.
-        unsafe { programs::spawn(c"posix_spawn", child, start) }
+    /// Functions of the type of `posix_spawn`.
+    macro_rules! spawn {
+        ($($function:ident $name:literal)*) => { $(
+            /// As in POSIX.
+            ///
+            /// # Safety
+            /// As in POSIX.
+            #[unsafe(no_mangle)]
+            unsafe extern "C" fn $function(
+                child: *mut libc::pid_t,
+                file: *const c_char,
+                actions: *const libc::posix_spawn_file_actions_t,
+                attributes: *const libc::posix_spawnattr_t,
+                words: *const *mut c_char,
+                variables: *const *mut c_char,
+            ) -> c_int {
+                let start = Start {
+                    file,
+                    actions,
+                    attributes,
+                    words,
+                    variables,
+                };
+                // SAFETY: the caller's promise is the same.
+                unsafe { programs::spawn($name, child, start) }
+            }
+        )* };
     }
-
-    /// As in POSIX.
-    ///
-    /// # Safety
-    /// As in POSIX.
-    #[unsafe(no_mangle)]
-    unsafe extern "C" fn posix_spawnp(
-        child: *mut libc::pid_t,
-        file: *const c_char,
-        actions: *const libc::posix_spawn_file_actions_t,
-        attributes: *const libc::posix_spawnattr_t,
-        words: *const *mut c_char,
-        variables: *const *mut c_char,
-    ) -> c_int {
-        let start = Start {
-            file,
-            actions,
-            attributes,
-            words,
-            variables,
-        };
-        // SAFETY: the caller's promise is the same.
-        unsafe { programs::spawn(c"posix_spawnp", child, start) }
-    }
+    spawn!(posix_spawn c"posix_spawn" posix_spawnp c"posix_spawnp");
 
     /// As in C.
     ///
