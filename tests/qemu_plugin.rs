@@ -184,3 +184,25 @@ fn it_exports_what_qemu_looks_for() {
     names.sort_unstable();
     assert_eq!(names, ["qemu_plugin_install", "qemu_plugin_version"]);
 }
+
+/// QEMU shows the accelerator one page's instructions at a time.
+#[test]
+fn workers_have_every_knock_in_one_page() {
+    use object::{Object, ObjectSection, SectionKind};
+    for worker in ["IOTDEC_WORKER", "IOTDEC_CALLS"] {
+        let bytes = std::fs::read(environment::variable_or_advice(worker)).expect("it is built");
+        let file = object::File::parse(&*bytes).expect("an ELF file");
+        let mut knocks = 0;
+        for section in file.sections().filter(|it| it.kind() == SectionKind::Text) {
+            let code = section.data().expect("instructions");
+            let wanted: Vec<u8> = KNOCK.iter().flat_map(|word| word.to_le_bytes()).collect();
+            for at in (0..code.len()).step_by(4) {
+                if code[at..].starts_with(&wanted) {
+                    assert_ne!((section.address() + at as u64) % 4096, 4092, "{worker}");
+                    knocks += 1;
+                }
+            }
+        }
+        assert!(knocks > 0, "{worker}");
+    }
+}

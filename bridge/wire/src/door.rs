@@ -12,7 +12,7 @@ use crate::codes::wire_enum;
 use bytemuck::{Pod, Zeroable};
 
 /// `hint #0x72` and `str w1, [x0]`: x0 is the address of a [`Call`], w1 a [`Service`].
-/// The hint is in the space that executes as NOP (Arm ARM, C6.2.93).
+/// The hint is in the space that executes as NOP (Arm ARM, C6.2.93). Both are in one page.
 pub const KNOCK: [u32; 2] = [0xd503_2e5f, 0xb900_0001];
 /// [`Call::magic`] of a call that is meant.
 pub const MAGIC: u32 = u32::from_le_bytes(*b"door");

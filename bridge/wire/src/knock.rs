@@ -34,6 +34,8 @@ pub unsafe fn knock_with(call: *mut Call, service: Service) {
     // accelerator changes memory, no registers.
     unsafe {
         core::arch::asm!(
+            // QEMU translates no further than to the end of a page, and both have to be seen at once.
+            ".balign 8",
             ".inst {hint}",
             ".inst {store}",
             hint = const crate::door::KNOCK[0],
