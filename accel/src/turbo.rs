@@ -271,7 +271,7 @@ impl Thread {
         if self.page.replace(here) != here {
             self.note_fault(0);
         }
-        if word == KNOCK[0] && !address.is_multiple_of(PAGE - 4) {
+        if word == KNOCK[0] && !(address + 4).is_multiple_of(PAGE) {
             // SAFETY: on the same page.
             let next = unsafe { host.add(1).read_volatile() };
             if next == KNOCK[1] {

@@ -11,7 +11,7 @@ unsafe fn knock(address: *mut u8, service: u32) {
     // SAFETY: the caller's promise.
     unsafe {
         std::arch::asm!(
-            ".inst {}", ".inst {}",
+            ".balign 8", ".inst {}", ".inst {}",
             const KNOCK[0], const KNOCK[1],
             in("x0") address, in("w1") service,
             options(nostack),
@@ -138,6 +138,45 @@ fn what_is_no_call_is_left_alone() {
 }
 
 #[test]
+fn knocks_are_heard_wherever_they_are_on_a_page() {
+    const PAGES: usize = 8;
+    accelerated(|| {
+        for first in 0..4 {
+            const PROTECTION: libc::c_int = libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC;
+            const FLAGS: libc::c_int = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+            // SAFETY: new memory, filled with functions before any is called.
+            let (code, words) = unsafe {
+                let none = std::ptr::null_mut();
+                let code = libc::mmap(none, PAGES * 4096, PROTECTION, FLAGS, -1, 0);
+                assert_ne!(code, libc::MAP_FAILED);
+                let words = std::slice::from_raw_parts_mut(code.cast::<u32>(), PAGES * 1024);
+                (code, words)
+            };
+            // `ret`, and what follows it.
+            let function = [KNOCK[0], KNOCK[1], 0xd65f_03c0, 0];
+            for to in words[first..].chunks_exact_mut(4) {
+                to.copy_from_slice(&function);
+            }
+            let starts = (first..words.len() - 3).step_by(4);
+            // But not across the end of one.
+            for start in starts.filter(|start| start % 1024 != 1023) {
+                let mut byte = 0u8;
+                let mut call = call([&raw mut byte as u64, 7, 1, 0, 0, 0]);
+                // SAFETY: one of the functions; the byte can be set.
+                unsafe {
+                    let function = words.as_ptr().add(start);
+                    let function: extern "C" fn(*mut Call, u32) = std::mem::transmute(function);
+                    function(&raw mut call, Service::Set.code());
+                }
+                assert_eq!((call.status, byte), (Status::Done.code(), 7), "{start}");
+            }
+            // SAFETY: nothing is there any more that is called.
+            unsafe { libc::munmap(code, PAGES * 4096) };
+        }
+    });
+}
+
+#[test]
 fn half_a_knock_is_a_store() {
     accelerated(|| {
         let mut call = call([1, 0, 0, 0, 0, 0]);
@@ -190,7 +229,7 @@ fn registers_are_kept() {
                 "ld1 {{v24.16b-v27.16b}}, [x21], 64", "ld1 {{v28.16b-v31.16b}}, [x21], 64",
                 "ldp x22, x23, [x21]", "ldr x24, [x21, 16]",
                 "msr fpcr, x22", "msr fpsr, x24", "msr nzcv, x23",
-                ".inst {}", ".inst {}",
+                ".balign 8", ".inst {}", ".inst {}",
                 "mrs x22, fpcr", "mrs x23, nzcv", "mrs x24, fpsr",
                 "msr fpcr, xzr",
                 "stp x2, x3, [x20]", "stp x4, x5, [x20, 16]", "stp x6, x7, [x20, 32]",
