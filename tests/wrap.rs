@@ -369,7 +369,7 @@ fn what_is_declared_oddly_spoils_nothing() {
     let config = Some(source.join("odd.toml"));
     let report = make(&source.join("odd.h"), &library, config, &place);
     let refused: Vec<_> = report.refused.iter().map(|it| it.name.as_str()).collect();
-    assert_eq!(refused, ["odd_float", "odd_refused"]);
+    assert_eq!(refused, ["odd_float", "odd_inline_refused", "odd_refused"]);
     assert!(report.refused[0].why.contains("_Float32"), "{report:?}");
     assert_eq!(report.undeclared, [""; 0]);
     assert_eq!(report.missing, [""; 0]);

@@ -17,6 +17,10 @@ int odd_label(int value) { return value + 1; }
 int odd_right(int value) { return value + 2; }
 int odd_left(int value) { return value + 3; }
 
+int odd_inline(int value) { return value + 9; }
+int odd_inline_too(int value) { return value + 10; }
+struct iotdec odd_inline_refused(int **value) { return (struct iotdec){**value + 11}; }
+
 int odd_sum(int size, int count) { return size + count; }
 int f_odd_sum(int value) { return value + 4; }
 int m_odd_sum(int value) { return value + 5; }

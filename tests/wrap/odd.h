@@ -20,6 +20,11 @@ int odd_labelled(int value) __asm__("odd_label");
 int odd_left(int value) __asm__("odd_right");
 int odd_right(int value) __asm__("odd_left");
 
+/* With bodies, which programs need not use, and which are others than the library's. */
+extern inline __attribute__((__gnu_inline__)) int odd_inline(int value) { return -value; }
+inline int odd_inline_too(int value) { return -value; }
+inline struct iotdec odd_inline_refused(int **value) { return (struct iotdec){**value}; }
+
 /* Called like what a generator could write for another one. */
 int odd_sum(int size, int count);
 int f_odd_sum(int value);

@@ -16,6 +16,7 @@ static size_t length(const char *text) { return strlen(text); }
 #undef odd_sum
 #undef c
 #undef if
+#undef volatile
 
 static int failures;
 
@@ -38,6 +39,8 @@ int main(void)
     struct item item = {"now", 3, {0, 0}, ten_times, data, 2};
 
     IS(odd_labelled(1) == 2 && odd_left(1) == 3 && odd_right(1) == 4);
+    int (*volatile inlined[])(int) = {odd_inline, odd_inline_too};
+    IS(inlined[0](1) == 10 && inlined[1](1) == 11);
     IS(odd_sum(1, 2) == 3 && f_odd_sum(1) == 5 && m_odd_sum(1) == 6);
     IS(serve_0(1) == 7 && entry_0(1) == 8 && give_item(1) == 9 && back_item(&item) == 3);
     IS(odd_value(odd_node(7)) == 7 && odd_length("odd", 4) == 7);

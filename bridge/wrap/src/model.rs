@@ -17,8 +17,8 @@ pub struct Header {
     pub wide_char_is_signed: bool,
     /// The functions that were asked for, by name.
     pub functions: BTreeMap<String, Function>,
-    /// Functions of the library's own headers that nobody asked for, and that are no
-    /// [`Function::is_local`].
+    /// Functions of the library's own headers that nobody asked for, and that are neither
+    /// [`Function::is_static`] nor [`Function::is_inline`].
     pub others: BTreeMap<String, Place>,
     /// The variables that were asked for, by name.
     pub variables: BTreeMap<String, Variable>,
@@ -64,9 +64,10 @@ pub struct Function {
     pub signature: Signature,
     /// Its name for the linker, which can be another than its name in C.
     pub symbol: String,
-    /// Whether it is `static`, or `inline` with a body: programs have it in themselves, and
-    /// call no library for it.
-    pub is_local: bool,
+    /// Whether it is `static`: programs have it in themselves, and call no library for it.
+    pub is_static: bool,
+    /// Whether it is `inline`, with a body: programs may have it in themselves, or call it.
+    pub is_inline: bool,
     /// Whether it says that it never returns.
     pub is_noreturn: bool,
     /// What it says of a format among its parameters.

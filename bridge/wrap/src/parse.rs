@@ -229,11 +229,11 @@ impl Reader {
 
     fn function(&mut self, name: String, entity: Entity, wanted: &dyn Fn(&str) -> bool) {
         let is_static = entity.get_storage_class() == Some(StorageClass::Static);
-        let is_local = is_static || (entity.is_inline_function() && has_body(entity));
+        let is_inline = entity.is_inline_function() && has_body(entity);
         let place = self.place(entity);
         let symbol = entity.get_mangled_name().unwrap_or_else(|| name.clone());
         if !wanted(&symbol) {
-            if place.is_own && !is_local {
+            if place.is_own && !is_static && !is_inline {
                 self.header.others.entry(name).or_insert(place);
             }
             return;
@@ -253,7 +253,8 @@ impl Reader {
         let function = Function {
             signature,
             symbol,
-            is_local,
+            is_static,
+            is_inline,
             is_noreturn: attributes.is_noreturn,
             format: attributes.format,
             variants: Vec::new(),
@@ -268,7 +269,8 @@ impl Reader {
                 if !known.signature.prototype {
                     known.signature = function.signature;
                 }
-                known.is_local |= function.is_local;
+                known.is_static |= function.is_static;
+                known.is_inline |= function.is_inline;
                 known.is_noreturn |= function.is_noreturn;
                 known.format = known.format.take().or(function.format);
             }

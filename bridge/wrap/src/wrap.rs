@@ -118,7 +118,7 @@ pub fn wrap(request: &Request) -> Result<Report, Error> {
         what,
     };
     let [mut guest, host] = variants::add(&source, &is_wanted, &notes, plain).map_err(config)?;
-    guest.functions.retain(|_, function| !function.is_local);
+    guest.functions.retain(|_, function| !function.is_static);
     let exports = as_declared(exports, &guest);
     if let Some(what) = notes.strangers(&guest).into_iter().next() {
         return Err(config(what));

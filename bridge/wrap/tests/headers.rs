@@ -271,10 +271,15 @@ fn what_is_exported() {
     let header = guest();
     assert_eq!(header.functions["renamed"].symbol, "renamed64");
     assert_eq!(header.functions["sum"].symbol, "sum");
-    for name in ["two", "three", "four_inline"] {
-        assert!(header.functions[name].is_local, "{name}");
+    for (name, wanted) in [
+        ("two", (true, true)),
+        ("three", (true, false)),
+        ("four_inline", (false, true)),
+        ("sum", (false, false)),
+    ] {
+        let function = &header.functions[name];
+        assert_eq!((function.is_static, function.is_inline), wanted, "{name}");
     }
-    assert!(!header.functions["sum"].is_local);
     assert!(header.variables["table"].value.is_const);
     assert!(header.variables["own_number"].is_thread_local);
     assert!(!header.variables["table"].is_thread_local);

@@ -17,7 +17,7 @@ use message::member;
 
 use super::macros;
 use crate::elf::Exports;
-use crate::model::{Header, Parameter, Signature, Type, Value, Variant};
+use crate::model::{Function, Header, Parameter, Signature, Type, Value, Variant};
 use crate::rules::{Crossing, Decision, Pointed, Rule, Rules, Told, Variable};
 use iotdec_wire::wish::Wish;
 use std::fmt::Write;
@@ -261,6 +261,23 @@ fn parameter_list(signature: &Signature) -> String {
     } else {
         list.join(", ")
     }
+}
+
+/// What generated code calls a function of the library's, and what has to stand before that. Where
+/// the header has a body already, the name stands for that one.
+fn called(plan: &Plan, name: &str) -> (String, String) {
+    let function = &plan.guest.functions[name];
+    if !function.is_inline {
+        // In parentheses, so that a macro of that name does not stand in for it.
+        return (format!("({name})"), String::new());
+    }
+    let called = format!("iotdec_exported_{name}");
+    let Function {
+        signature, symbol, ..
+    } = function;
+    let (result, parameters) = (spelled(&signature.result), parameter_list(signature));
+    let declaration = format!("{result} {called}({parameters}) __asm__({symbol:?});\n");
+    (called, declaration)
 }
 
 /// The type of pointers to such functions, as a cast needs it.

@@ -20,7 +20,7 @@ pub fn report(facts: Facts) -> AbiReport {
     let exported = guest
         .functions
         .iter()
-        .filter(|(name, function)| exports.functions.contains_key(*name) && !function.is_local);
+        .filter(|(name, function)| exports.functions.contains_key(*name) && !function.is_static);
     let exported: BTreeMap<&String, &Function> = exported.collect();
     let undeclared = exports.functions.keys();
     let undeclared = undeclared.filter(|name| !exported.contains_key(name));

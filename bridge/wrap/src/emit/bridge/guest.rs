@@ -3,7 +3,9 @@
 
 use super::beside;
 use super::message::{REGISTERS, STACK_WORDS, is_bytes, member};
-use super::{Plan, Wrapped, call_pointed, parameter_list, pointer_type, returns, spelled, tell};
+use super::{
+    Plan, Wrapped, call_pointed, called, parameter_list, pointer_type, returns, spelled, tell,
+};
 use crate::model::{Float, Parameter, Signature, Type, Value};
 use crate::rules::{Crossing, FormatRule, Pointed, Variable};
 use std::fmt::Write;
@@ -25,7 +27,7 @@ pub fn source(plan: &Plan, fingerprint: u64) -> String {
     }
     text += &super::repack::guest_assertions(plan);
     for function in plan.wrapped() {
-        call(&function, &mut text);
+        call(plan, &function, &mut text);
     }
     text += "\nstatic void (*const iotdec_functions[])(void *) = {\n";
     for function in plan.wrapped() {
@@ -99,7 +101,7 @@ fn arguments(signature: &Signature) -> Vec<String> {
     parameters.map(|p| argument(&p.name, &p.value)).collect()
 }
 
-fn call(function: &Wrapped, text: &mut String) {
+fn call(plan: &Plan, function: &Wrapped, text: &mut String) {
     let Wrapped {
         id,
         name,
@@ -107,6 +109,8 @@ fn call(function: &Wrapped, text: &mut String) {
         rule,
         ..
     } = function;
+    let (name, declaration) = called(plan, name);
+    *text += &declaration;
     let mut given = arguments(signature);
     let beside = beside::sizes(signature, rule);
     for ((given, parameter), _) in given
@@ -136,7 +140,7 @@ fn call(function: &Wrapped, text: &mut String) {
             list: Some(list), ..
         })) => {
             given[*list] = "iotdec_list".into();
-            let call = format!("({name})({})", given.join(", "));
+            let call = format!("{name}({})", given.join(", "));
             let store = store("iotdec_m->iotdec_result", &signature.result, &call);
             let _ = write!(
                 text,
@@ -155,8 +159,7 @@ fn call(function: &Wrapped, text: &mut String) {
         None => {}
     }
     open(id, text);
-    // In parentheses, so that a macro of that name does not stand in for it.
-    let call = format!("({name})({})", given.join(", "));
+    let call = format!("{name}({})", given.join(", "));
     *text += &store("iotdec_m->iotdec_result", &signature.result, &call);
     if signature.parameters.is_empty() && !returns(signature) {
         *text += "    (void)iotdec_m;\n";

@@ -8,8 +8,8 @@ mod variadic;
 
 use super::message::is_bytes;
 use super::{
-    Plan, Wrapped, beside, copies, keep_result, objects, parameter_list, reach, repack, returns,
-    spelled, tell, variables,
+    Plan, Wrapped, beside, called, copies, keep_result, objects, parameter_list, reach, repack,
+    returns, spelled, tell, variables,
 };
 use crate::model::{Float, Signature, Type};
 use crate::rules::{Decision, Pointed, Variable};
@@ -69,7 +69,7 @@ pub fn source(plan: &Plan, fingerprint: u64) -> String {
         let result = spelled(&signature.result);
         let head = match is_variant {
             true => format!("static {result} {id}({})", parameter_list(signature)),
-            false => format!("{result} ({name})({})", parameter_list(signature)),
+            false => head(plan, name, signature),
         };
         let run = format!("iotdec_call_run(&iotdec_c, IOTDEC_F_{id})");
         text += &call.function(&head, &begin, &run, noreturn);
@@ -99,6 +99,13 @@ pub fn source(plan: &Plan, fingerprint: u64) -> String {
     text + "    0\n};\n"
 }
 
+/// What is before the body of a function that the library exports.
+fn head(plan: &Plan, name: &str, signature: &Signature) -> String {
+    let (called, declaration) = called(plan, name);
+    let (result, parameters) = (spelled(&signature.result), parameter_list(signature));
+    format!("{declaration}{result} {called}({parameters})")
+}
+
 /// A function that is not wrapped. It is there, so that programs can be linked that would
 /// call it some time; if they do, they are told.
 ///
@@ -120,14 +127,7 @@ fn refused(plan: &Plan, name: &str, signature: &Signature, why: &str) -> String 
             ),
             "0".into(),
         ),
-        None => (
-            format!(
-                "{} ({name})({})",
-                spelled(&signature.result),
-                parameter_list(signature)
-            ),
-            zero(&signature.result),
-        ),
+        None => (head(plan, name, signature), zero(&signature.result)),
     };
     let mut text =
         format!("\n{head}\n{{\n    iotdec_refuse(&iotdec_wrapper, {name:?}, {why:?});\n");
