@@ -186,9 +186,10 @@ fn late_pictures_are_not_decoded_and_the_rest_is_in_time() {
     println!("{told}");
     assert!(in_time as u64 * 2 > decoded, "{told}");
     assert!(learned.iter().all(|part| *part > 0), "{told}");
-    // The decoder was not idle either.
+    // The decoder was not idle either. Measured: 0.63 to 0.82 of the time, and down to 0.32 beside
+    // other programs; key frames alone are 0.1.
     let busy = clip.cost * decoded as u32;
-    assert!(busy > clip.length * 2 / 3 / 3, "{busy:?} busy: {told}");
+    assert!(busy > clip.length * 2 / 3 / 5, "{busy:?} busy: {told}");
 }
 
 #[test]
