@@ -10,6 +10,8 @@
 mod accel;
 mod args;
 mod bare;
+#[cfg(target_arch = "aarch64")]
+pub mod c_library;
 mod call;
 #[cfg(target_arch = "aarch64")]
 pub mod calls;
@@ -21,6 +23,8 @@ mod mapping;
 #[cfg(target_arch = "aarch64")]
 mod native;
 mod packets;
+#[cfg(target_arch = "aarch64")]
+mod parcel;
 mod serve;
 mod session;
 mod slots;

@@ -4,6 +4,7 @@
 
 #[cfg(target_arch = "aarch64")]
 mod exported {
+    use iotdec_guest::c_library::fail;
     use iotdec_guest::calls::programs::{self, Start};
     use iotdec_guest::calls::{Callback, Part, heap, mappings};
     use std::ffi::{c_char, c_int, c_void};
@@ -177,7 +178,7 @@ mod exported {
         eprintln!(
             "the library forks, which it cannot do behind the bridge; it may use posix_spawn"
         );
-        programs::fail(libc::ENOSYS, -1)
+        fail(libc::ENOSYS, -1)
     }
 
     /// The same, as some libraries call it.

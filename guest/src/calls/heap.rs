@@ -19,7 +19,7 @@ use std::sync::{Mutex, OnceLock};
 pub static PROCESS: Process = Process::new(Start::Private, "iotdec-calls");
 
 static FOREIGN: Foreign = Foreign {
-    owns: is_in_program,
+    owns: is_programs,
     free: free_in_program,
     usable_size: usable_size_in_program,
     reclaim,
@@ -50,12 +50,8 @@ pub unsafe fn take_over(memory: Range, fd: libc::c_int) -> Result<(), String> {
 }
 
 /// Whether memory at this address is the program's.
-fn is_programs(pointer: *mut c_void) -> bool {
+extern "C" fn is_programs(pointer: *mut c_void) -> bool {
     shared().exchange.heap().contains(pointer as u64, 1)
-}
-
-extern "C" fn is_in_program(pointer: *mut c_void) -> bool {
-    is_programs(pointer)
 }
 
 unsafe extern "C" fn free_in_program(pointer: *mut c_void) -> bool {

@@ -6,6 +6,7 @@
 
 use super::heap::PROCESS;
 use super::memory;
+use crate::c_library::fail;
 use std::collections::BTreeMap;
 use std::ffi::{c_int, c_long, c_void};
 use std::ptr::null_mut;
@@ -135,9 +136,7 @@ pub unsafe fn remap(
         false => libc::MAP_FAILED,
     };
     if new == libc::MAP_FAILED {
-        // SAFETY: the calling thread's own.
-        unsafe { *libc::__errno_location() = libc::ENOMEM };
-        return new;
+        return fail(libc::ENOMEM, new);
     }
     // SAFETY: both are mapped, and the new one is nobody else's.
     unsafe { std::ptr::copy_nonoverlapping(address.cast::<u8>(), new.cast(), size.min(new_size)) };

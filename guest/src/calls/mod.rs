@@ -41,7 +41,6 @@ pub use callback::{Callback, callback_begin, callback_end, callback_run};
 pub use output::flush;
 pub use parts::Part;
 
-use std::ffi::CStr;
 use std::process::ExitCode;
 
 /// The program iotdec-calls. Its command line belongs to the host.
@@ -75,17 +74,4 @@ fn die(text: &str) -> ! {
     eprintln!("{text}");
     // SAFETY: takes any value and touches no memory of ours.
     unsafe { libc::_exit(102) }
-}
-
-/// The C library's function of a name that a function here has, too.
-///
-/// # Safety
-/// `F` is that function's type.
-unsafe fn next<F>(name: &CStr) -> Option<F> {
-    const { assert!(size_of::<F>() == size_of::<usize>()) };
-    // SAFETY: looks a name up; the caller promises what it stands for.
-    unsafe {
-        let found = libc::dlsym(libc::RTLD_NEXT, name.as_ptr());
-        (!found.is_null()).then(|| std::mem::transmute_copy(&found))
-    }
 }

@@ -2,7 +2,7 @@
 //! program's own streams do the printing, as callbacks.
 
 use super::callback::{self, Callback};
-use super::next;
+use crate::c_library::next;
 use iotdec_wire::output::{MOST, PART, Stream};
 use std::ffi::{c_char, c_int, c_void};
 use std::mem::MaybeUninit;

@@ -7,12 +7,12 @@
 //!
 //! What QEMU does as well: where the program cannot be started, the child ends with status 127.
 
-use super::{next, stacks};
+use super::stacks;
+use crate::c_library::{fail, next};
 use std::collections::BTreeMap;
 use std::ffi::{CStr, c_char, c_int};
-use std::fs::File;
-use std::io::Read;
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::io::{Read, pipe};
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 use std::ptr::{null, null_mut};
 use std::sync::Mutex;
 
@@ -107,9 +107,10 @@ pub unsafe fn popen(command: *const c_char, mode: *const c_char) -> *mut libc::F
     let Ok((reading, writing)) = pipe() else {
         return fail(libc::EMFILE, null_mut());
     };
+    let (reading, writing) = (OwnedFd::from(reading), OwnedFd::from(writing));
     let (ours, theirs, number, mode) = match is_for_reading {
-        true => (OwnedFd::from(reading), writing, libc::STDOUT_FILENO, c"r"),
-        false => (writing, OwnedFd::from(reading), libc::STDIN_FILENO, c"w"),
+        true => (reading, writing, libc::STDOUT_FILENO, c"r"),
+        false => (writing, reading, libc::STDIN_FILENO, c"w"),
     };
     // SAFETY: the descriptor is handed over to the stream, if there is one.
     let stream = unsafe { libc::fdopen(ours.as_raw_fd(), mode.as_ptr()) };
@@ -187,25 +188,6 @@ pub unsafe fn pclose(stream: *mut libc::FILE) -> c_int {
         }
     }
     status
-}
-
-/// The two ends of a pipe that no program inherits.
-fn pipe() -> Result<(File, OwnedFd), c_int> {
-    let mut ends = [0; 2];
-    // SAFETY: has room for two numbers; they are new descriptors, which nobody else has.
-    unsafe {
-        match libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) {
-            0 => Ok((File::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1]))),
-            _ => Err(*libc::__errno_location()),
-        }
-    }
-}
-
-/// Returns `value`, and `error` in errno.
-pub fn fail<T>(error: c_int, value: T) -> T {
-    // SAFETY: the calling thread's own.
-    unsafe { *libc::__errno_location() = error };
-    value
 }
 
 // vfork. It returns twice, so what it has to keep is in registers, of which each process has its

@@ -7,8 +7,10 @@
 
 use super::{mappings, memory};
 use crate::accel::{self, ThreadFunction};
+use crate::c_library::Cancellation;
+use crate::parcel::Parcel;
 use std::ffi::{c_int, c_void};
-use std::mem::MaybeUninit;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ptr::null_mut;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -24,10 +26,7 @@ static USED: AtomicUsize = AtomicUsize::new(0);
 
 unsafe extern "C" {
     fn pthread_getattr_np(thread: libc::pthread_t, attributes: *mut libc::pthread_attr_t) -> c_int;
-    fn pthread_setcancelstate(state: c_int, old: *mut c_int) -> c_int;
 }
-/// pthread.h of glibc.
-const PTHREAD_CANCEL_DISABLE: c_int = 1;
 
 unsafe extern "C-unwind" {
     /// Calls `function(argument)` on the stack that ends at `top`.
@@ -75,58 +74,25 @@ pub fn share() {
 }
 
 /// Calls a function on a stack that is this process's alone. None if there is no memory for one.
+///
+/// Who leaves the function otherwise is still on that stack, which is not given back then.
 pub fn run_privately<R>(function: impl FnOnce() -> R) -> Option<R> {
-    const SIZE: usize = 1 << 20;
-    const PROTECTION: c_int = libc::PROT_READ | libc::PROT_WRITE;
-    // What is mapped with the last flag is not shared.
-    const FLAGS: c_int = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-    let start = mappings::map(null_mut(), SIZE, PROTECTION, FLAGS, -1, 0);
-    if start == libc::MAP_FAILED {
-        return None;
-    }
-    let mut call = Call {
-        function: Some(function),
-        result: None,
-    };
-    let (run, argument) = call.parts();
-    // SAFETY: the end of memory that is ours until we unmap it, with a guard below; `call` is what
-    // `run` takes, and lives.
-    unsafe {
-        libc::mprotect(start, GUARD, libc::PROT_NONE);
-        iotdec_stack_call(run, argument, start.wrapping_byte_add(SIZE));
-        mappings::unmap(start, SIZE);
-    }
-    call.result
-}
-
-/// A function and what it returns.
-struct Call<F, R> {
-    function: Option<F>,
-    result: Option<R>,
-}
-
-impl<F: FnOnce() -> R, R> Call<F, R> {
-    /// A function, and its argument, that make the call.
-    fn parts(&mut self) -> (ThreadFunction, *mut c_void) {
-        (Self::run, (&raw mut *self).cast())
-    }
-
-    unsafe extern "C-unwind" fn run(call: *mut c_void) -> *mut c_void {
-        // SAFETY: `parts` gives both; nobody else uses it meanwhile.
-        let call = unsafe { &mut *call.cast::<Self>() };
-        call.result = call.function.take().map(|function| function());
-        null_mut()
-    }
+    // What is mapped with this is not shared.
+    let stack = ManuallyDrop::new(Stack::new(1 << 20, libc::MAP_NORESERVE)?);
+    let mut parcel = Parcel::new(function);
+    let (run, argument) = parcel.parts();
+    // SAFETY: the end of memory that is ours until it is dropped; `run` takes `argument`.
+    unsafe { iotdec_stack_call(run, argument, stack.top()) };
+    drop(ManuallyDrop::into_inner(stack));
+    parcel.result()
 }
 
 /// Nothing is to be dropped while the function runs: `pthread_exit` leaves it for good.
 unsafe extern "C-unwind" fn run(function: ThreadFunction, argument: *mut c_void) -> *mut c_void {
-    let mut state = 0;
-    // SAFETY: takes any state. A thread that is cancelled while it gets its stack would lose it.
-    unsafe { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &mut state) };
+    // A thread that is cancelled while it gets its stack would lose it.
+    let cancellation = Cancellation::disable();
     let top = top_of_new();
-    // SAFETY: what it was.
-    unsafe { pthread_setcancelstate(state, null_mut()) };
+    cancellation.restore();
     match top {
         // SAFETY: the end of memory that is this thread's until its function has been left; what
         // the function is called with is what whoever created the thread wants.
@@ -145,8 +111,8 @@ fn top_of_new() -> Option<*mut c_void> {
     if guest.contains(former as u64, 1) || size <= 2 * GUARD {
         return None;
     }
-    let stack = Box::new(Stack::new(size)?);
-    let top = stack.start.wrapping_byte_add(stack.size);
+    let stack = Box::new(Shared::new(size)?);
+    let top = stack.stack.top();
     let stack = Box::into_raw(stack);
     // SAFETY: a key that is never deleted; it takes any address.
     if unsafe { libc::pthread_setspecific(key, stack.cast()) } != 0 {
@@ -184,11 +150,44 @@ fn key() -> Option<libc::pthread_key_t> {
 }
 
 unsafe extern "C" fn give_back(stack: *mut c_void) {
-    // SAFETY: takes any state; the thread ends.
-    unsafe { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, null_mut()) };
+    Cancellation::disable();
     // SAFETY: `top_of_new` has set it, and the C library hands it over once. The thread has left
     // the function that ran there.
-    drop(unsafe { Box::from_raw(stack.cast::<Stack>()) });
+    drop(unsafe { Box::from_raw(stack.cast::<Shared>()) });
+}
+
+/// A stack in guest memory.
+struct Shared {
+    stack: Stack,
+    _share: Share,
+}
+
+impl Shared {
+    fn new(size: usize) -> Option<Self> {
+        let share = Share::take(size)?;
+        let stack = Stack::new(size, 0)?;
+        let is_shared = memory::own()?.contains(stack.start as u64, size as u64);
+        is_shared.then_some(Self {
+            stack,
+            _share: share,
+        })
+    }
+}
+
+/// Bytes of [`MOST`].
+struct Share(usize);
+
+impl Share {
+    fn take(size: usize) -> Option<Self> {
+        let share = Self(size);
+        (USED.fetch_add(size, Relaxed) + size <= MOST).then_some(share)
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        USED.fetch_sub(self.0, Relaxed);
+    }
 }
 
 /// Memory of a stack, above a guard.
@@ -198,23 +197,22 @@ struct Stack {
 }
 
 impl Stack {
-    fn new(size: usize) -> Option<Self> {
+    /// Flags are those of `mmap`, beyond the usual ones.
+    fn new(size: usize, flags: c_int) -> Option<Self> {
         const PROTECTION: c_int = libc::PROT_READ | libc::PROT_WRITE;
-        const FLAGS: c_int = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-        if USED.fetch_add(size, Relaxed) + size > MOST {
-            USED.fetch_sub(size, Relaxed);
-            return None;
-        }
-        let start = mappings::map(null_mut(), size, PROTECTION, FLAGS, -1, 0);
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | flags;
+        let start = mappings::map(null_mut(), size, PROTECTION, flags, -1, 0);
         if start == libc::MAP_FAILED {
-            USED.fetch_sub(size, Relaxed);
             return None;
         }
         let stack = Self { start, size };
         // SAFETY: the low end of new memory.
         let error = unsafe { libc::mprotect(start, GUARD, libc::PROT_NONE) };
-        let is_shared = memory::own()?.contains(start as u64, size as u64);
-        (error == 0 && is_shared).then_some(stack)
+        (error == 0).then_some(stack)
+    }
+
+    fn top(&self) -> *mut c_void {
+        self.start.wrapping_byte_add(self.size)
     }
 }
 
@@ -222,6 +220,5 @@ impl Drop for Stack {
     fn drop(&mut self) {
         // SAFETY: mapped by `new`; nobody runs there.
         unsafe { mappings::unmap(self.start, self.size) };
-        USED.fetch_sub(self.size, Relaxed);
     }
 }

@@ -15,10 +15,10 @@ mod thread;
 pub use enter::Function as ThreadFunction;
 pub use thread::{create_outside, run_threads_with};
 
+use crate::parcel::Parcel;
 use bytemuck::Zeroable;
 use iotdec_wire::door::{Context, MAGIC};
 use std::cell::Cell;
-use std::ffi::c_void;
 use std::ptr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
@@ -143,38 +143,20 @@ pub fn run<R>(function: impl FnOnce() -> R) -> R {
     if !(is_on() || TRIES.get()) || !CURRENT.get().is_null() {
         return function();
     }
-    /// What the call needs and gives.
-    struct Parcel<F, R> {
-        function: Option<F>,
-        result: Option<R>,
-    }
-    unsafe extern "C-unwind" fn call<F: FnOnce() -> R, R>(parcel: *mut c_void) -> *mut c_void {
-        // SAFETY: `run` passes its own parcel, and does not touch it meanwhile.
-        let parcel = unsafe { &mut *parcel.cast::<Parcel<F, R>>() };
-        parcel.result = parcel.function.take().map(|function| function());
-        ptr::null_mut()
-    }
-    fn parcel<F: FnOnce() -> R, R>(function: F) -> (Parcel<F, R>, enter::Function) {
-        let parcel = Parcel {
-            function: Some(function),
-            result: None,
-        };
-        (parcel, call::<F, R>)
-    }
-
     let lease = Lease::take();
     let context = lease.context();
-    let (mut parcel, call) = parcel(function);
+    let mut parcel = Parcel::new(function);
+    let (call, argument) = parcel.parts();
     // SAFETY: turbo is on; the lease keeps the context.
     unsafe {
         (*context).stepped = 0;
         LEFT.set(false);
         CURRENT.set(context);
-        enter::iotdec_turbo_enter(context, call, (&raw mut parcel).cast());
+        enter::iotdec_turbo_enter(context, call, argument);
         CURRENT.set(ptr::null_mut());
         judge((*context).stepped);
     }
-    parcel.result.expect("the call has returned")
+    parcel.result().expect("the call has returned")
 }
 
 /// Whether this thread is in turbo, or would be there for nothing. Asked between two calls of

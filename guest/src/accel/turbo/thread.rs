@@ -2,10 +2,10 @@
 //! and `thrd_create` are found before the C library's, and hand on to it.
 
 use super::{CURRENT, Lease, enter, is_on};
+use crate::c_library::{self, Cancellation};
 use std::ffi::{c_int, c_void};
 use std::ptr;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicPtr, Ordering};
 
 type Create = unsafe extern "C" fn(
     *mut libc::pthread_t,
@@ -13,12 +13,6 @@ type Create = unsafe extern "C" fn(
     enter::Function,
     *mut c_void,
 ) -> c_int;
-
-unsafe extern "C" {
-    fn pthread_setcancelstate(state: c_int, old: *mut c_int) -> c_int;
-}
-/// pthread.h of glibc.
-const PTHREAD_CANCEL_DISABLE: c_int = 1;
 
 /// threads.h of glibc.
 const THRD_SUCCESS: c_int = 0;
@@ -106,15 +100,9 @@ unsafe extern "C" fn thrd_create(
 
 /// The C library's own.
 fn next() -> Option<Create> {
-    static NEXT: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
-    let mut address = NEXT.load(Ordering::Relaxed);
-    if address.is_null() {
-        // SAFETY: a C string; the caller is the worker, whose next is the C library.
-        address = unsafe { libc::dlsym(libc::RTLD_NEXT, c"pthread_create".as_ptr()) };
-        NEXT.store(address, Ordering::Relaxed);
-    }
+    static NEXT: OnceLock<Option<Create>> = OnceLock::new();
     // SAFETY: POSIX gives the function of that name this type.
-    unsafe { std::mem::transmute::<*mut c_void, Option<Create>>(address) }
+    *NEXT.get_or_init(|| unsafe { c_library::next(c"pthread_create") })
 }
 
 /// Runs a new thread's function. `pthread_exit` unwinds through here, so nothing is to be
@@ -142,8 +130,8 @@ unsafe extern "C-unwind" fn begin(start: *mut c_void) -> *mut c_void {
         (*context).stepped = 0;
         enter::iotdec_turbo_enter(context, run, start)
     };
-    // SAFETY: takes any state. What follows is not to be interrupted for good.
-    unsafe { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, ptr::null_mut()) };
+    // What follows is not to be interrupted for good.
+    Cancellation::disable();
     CURRENT.set(ptr::null_mut());
     drop(std::mem::ManuallyDrop::into_inner(lease));
     result
