@@ -189,13 +189,13 @@ fn it_exports_what_qemu_looks_for() {
 #[test]
 fn workers_have_every_knock_in_one_page() {
     use object::{Object, ObjectSection, SectionKind};
+    let wanted: Vec<u8> = KNOCK.iter().flat_map(|word| word.to_le_bytes()).collect();
     for worker in ["IOTDEC_WORKER", "IOTDEC_CALLS"] {
         let bytes = std::fs::read(environment::variable_or_advice(worker)).expect("it is built");
         let file = object::File::parse(&*bytes).expect("an ELF file");
         let mut knocks = 0;
         for section in file.sections().filter(|it| it.kind() == SectionKind::Text) {
             let code = section.data().expect("instructions");
-            let wanted: Vec<u8> = KNOCK.iter().flat_map(|word| word.to_le_bytes()).collect();
             for at in (0..code.len()).step_by(4) {
                 if code[at..].starts_with(&wanted) {
                     assert_ne!((section.address() + at as u64) % 4096, 4092, "{worker}");

@@ -9,6 +9,7 @@ pub mod native;
 
 use crate::elf::Exports;
 use crate::model::{Header, Record};
+use crate::words::words;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -79,20 +80,17 @@ fn fingerprint(text: &str) -> u64 {
 /// An expression with the names of fields made accesses to them.
 fn qualified(expression: &str, record: &Record, of: &str) -> String {
     let mut text = String::new();
-    let mut rest = expression;
-    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    while let Some(start) = rest.find(is_part) {
-        let end = rest[start..]
-            .find(|c| !is_part(c))
-            .map_or(rest.len(), |end| start + end);
-        let word = &rest[start..end];
-        text += &rest[..start];
-        let is_member = rest[..start].ends_with('.') || rest[..start].ends_with("->");
+    let mut done = 0;
+    for (word, after) in words(expression) {
+        let end = expression.len() - after.len();
+        let (before, _) = expression.split_at(end - word.len());
+        text += &before[done..];
+        let is_member = before.ends_with('.') || before.ends_with("->");
         if !is_member && record.field(word).is_some() {
             let _ = write!(text, "{of}.");
         }
         text += word;
-        rest = &rest[end..];
+        done = end;
     }
-    text + rest
+    text + &expression[done..]
 }

@@ -22,6 +22,7 @@ pub mod parse;
 pub mod report;
 pub mod rules;
 pub mod variants;
+mod words;
 pub mod wrap;
 
 use std::path::PathBuf;

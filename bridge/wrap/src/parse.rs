@@ -7,7 +7,7 @@ mod unknown;
 
 use crate::Error;
 use crate::model::{Float, Function, Header, Place, Type, Typedef, Variable};
-use clang::diagnostic::Severity;
+use clang::diagnostic::{Diagnostic, Severity};
 use clang::{Clang, Entity, EntityKind, EvaluationResult, Index, StorageClass, TranslationUnit};
 use clang::{TypeKind, Unsaved};
 use std::collections::HashMap;
@@ -106,7 +106,8 @@ impl Source {
                     .map_err(|error| self.unreadable(*target, error.to_string()))
             };
             let mut unit = parse(&[])?;
-            if errors(&unit).any(|error| error.contains("_Float16 is not supported")) {
+            let is_unknown = |error: Diagnostic| error.get_text().contains(UNKNOWN_HALF);
+            if errors(&unit).any(is_unknown) {
                 unit = parse(&HALF)?;
             }
             each(number, &unit)?;
@@ -131,10 +132,12 @@ const HALF: [&str; 3] = [
     "-fallow-half-arguments-and-returns",
 ];
 
-fn errors(unit: &TranslationUnit) -> impl Iterator<Item = String> {
+/// What such a version says.
+const UNKNOWN_HALF: &str = "_Float16 is not supported";
+
+fn errors<'tu>(unit: &'tu TranslationUnit) -> impl Iterator<Item = Diagnostic<'tu>> {
     let all = unit.get_diagnostics().into_iter();
-    let errors = all.filter(|diagnostic| diagnostic.get_severity() >= Severity::Error);
-    errors.map(|diagnostic| diagnostic.to_string())
+    all.filter(|diagnostic| diagnostic.get_severity() >= Severity::Error)
 }
 
 /// What [`Source::text`] is called in messages. There is no such file.

@@ -17,7 +17,7 @@ use message::member;
 
 use super::macros;
 use crate::elf::Exports;
-use crate::model::{Function, Header, Parameter, Signature, Type, Value, Variant};
+use crate::model::{Header, Parameter, Signature, Type, Value, Variant};
 use crate::rules::{Crossing, Decision, Pointed, Rule, Rules, Told, Variable};
 use iotdec_wire::wish::Wish;
 use std::fmt::Write;
@@ -272,12 +272,19 @@ fn called(plan: &Plan, name: &str) -> (String, String) {
         return (format!("({name})"), String::new());
     }
     let called = format!("iotdec_exported_{name}");
-    let Function {
-        signature, symbol, ..
-    } = function;
-    let (result, parameters) = (spelled(&signature.result), parameter_list(signature));
-    let declaration = format!("{result} {called}({parameters}) __asm__({symbol:?});\n");
-    (called, declaration)
+    let head = head(&called, &function.signature);
+    (called, labelled(&head, &function.symbol))
+}
+
+/// `TYPE NAME(TYPE NAME, TYPE NAME)`
+fn head(name: &str, signature: &Signature) -> String {
+    let result = spelled(&signature.result);
+    format!("{result} {name}({})", parameter_list(signature))
+}
+
+/// Declares a function, which the linker knows by another name.
+fn labelled(head: &str, symbol: &str) -> String {
+    format!("{head} __asm__({symbol:?});\n")
 }
 
 /// The type of pointers to such functions, as a cast needs it.

@@ -2,6 +2,7 @@
 //! headers declare has been read by then, so that its names are meant as they stand.
 
 use crate::model::Header;
+use crate::words::words;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the generated code takes from the C library's headers by these names, whoever
@@ -44,20 +45,6 @@ pub fn hidden<'a>(
         .map(|(name, _)| name.as_str())
         .filter(|name| !STANDARD.contains(name) && !meant.contains(name))
         .collect()
-}
-
-/// The words of C, each with what follows it.
-pub fn words(code: &str) -> impl Iterator<Item = (&str, &str)> {
-    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let mut rest = code;
-    std::iter::from_fn(move || {
-        let start = rest.find(is_part)?;
-        let from = &rest[start..];
-        let end = from.find(|c| !is_part(c)).unwrap_or(from.len());
-        let (word, after) = from.split_at(end);
-        rest = after;
-        Some((word, after))
-    })
 }
 
 #[cfg(test)]

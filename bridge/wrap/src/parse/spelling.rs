@@ -1,5 +1,7 @@
 //! How types are spelled, so that gcc understands it.
 
+use crate::words::mentions;
+
 /// As C spells a type; gcc does not know nullability.
 pub fn spelling(kind: clang::Type) -> String {
     let mut spelling = kind.get_display_name();
@@ -29,13 +31,11 @@ pub fn hides(parameter: &str, result: &str) -> bool {
         "uint64_t",
         "va_list",
     ];
-    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let mut words = result.split(|c| !is_part(c));
     // A tag is hidden by nothing.
     let is_tag = ["struct ", "union ", "enum "]
         .iter()
         .any(|kind| result.contains(kind));
-    NAMED.contains(&parameter) || (!is_tag && words.any(|word| word == parameter))
+    NAMED.contains(&parameter) || (!is_tag && mentions(result, parameter))
 }
 
 /// The spelling of a type without what qualifies values of it, which means nothing of a result.

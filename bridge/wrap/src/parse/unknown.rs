@@ -1,8 +1,8 @@
 //! Types that gcc knows, and this libclang does not: they spoil no more than the functions
 //! that are declared with them.
 
-use super::NAME;
-use clang::diagnostic::Severity;
+use super::{NAME, errors};
+use crate::words::words;
 use clang::source::SourceLocation;
 use clang::{Entity, EntityKind, TranslationUnit};
 use std::collections::HashMap;
@@ -25,9 +25,7 @@ const TYPES: [&str; 7] = [
 /// Whatever else is wrong.
 pub fn functions(unit: &TranslationUnit) -> Result<HashMap<String, &'static str>, String> {
     let mut functions = HashMap::new();
-    let diagnostics = unit.get_diagnostics().into_iter();
-    let errors = diagnostics.filter(|it| it.get_severity() >= Severity::Error);
-    for error in errors {
+    for error in errors(unit) {
         let found = spoiled(unit, error.get_location());
         let (name, word) = found.ok_or_else(|| error.to_string())?;
         functions.insert(name, word);
@@ -55,7 +53,7 @@ fn spoiled(unit: &TranslationUnit, at: SourceLocation) -> Option<(String, &'stat
         .next_back()?;
     let text = fs::read(file.get_path()).ok()?;
     let text = String::from_utf8_lossy(text.get(extent)?).into_owned();
-    let mut words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-    let word = words.find_map(|word| TYPES.into_iter().find(|unknown| *unknown == word))?;
+    let word =
+        words(&text).find_map(|(word, _)| TYPES.into_iter().find(|unknown| *unknown == word))?;
     Some((function.get_name()?, word))
 }

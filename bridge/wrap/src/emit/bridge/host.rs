@@ -8,8 +8,8 @@ mod variadic;
 
 use super::message::is_bytes;
 use super::{
-    Plan, Wrapped, beside, called, copies, keep_result, objects, parameter_list, reach, repack,
-    returns, spelled, tell, variables,
+    Plan, Wrapped, beside, called, copies, head, keep_result, labelled, objects, parameter_list,
+    reach, repack, returns, spelled, tell, variables,
 };
 use crate::model::{Float, Signature, Type};
 use crate::rules::{Decision, Pointed, Variable};
@@ -66,10 +66,9 @@ pub fn source(plan: &Plan, fingerprint: u64) -> String {
         };
         let noreturn = plan.guest.functions[name].is_noreturn;
         let begin = format!("struct iotdec_m_{id} *iotdec_m");
-        let result = spelled(&signature.result);
         let head = match is_variant {
-            true => format!("static {result} {id}({})", parameter_list(signature)),
-            false => head(plan, name, signature),
+            true => format!("static {}", head(&id, signature)),
+            false => exported(plan, name, signature),
         };
         let run = format!("iotdec_call_run(&iotdec_c, IOTDEC_F_{id})");
         text += &call.function(&head, &begin, &run, noreturn);
@@ -100,10 +99,9 @@ pub fn source(plan: &Plan, fingerprint: u64) -> String {
 }
 
 /// What is before the body of a function that the library exports.
-fn head(plan: &Plan, name: &str, signature: &Signature) -> String {
+fn exported(plan: &Plan, name: &str, signature: &Signature) -> String {
     let (called, declaration) = called(plan, name);
-    let (result, parameters) = (spelled(&signature.result), parameter_list(signature));
-    format!("{declaration}{result} {called}({parameters})")
+    declaration + &head(&called, signature)
 }
 
 /// A function that is not wrapped. It is there, so that programs can be linked that would
@@ -120,14 +118,11 @@ fn refused(plan: &Plan, name: &str, signature: &Signature, why: &str) -> String 
         _ => Some("uint64_t"),
     };
     let (head, zero) = match result {
-        Some(result) => (
-            format!(
-                "{result} iotdec_refused_{name}(void) __asm__({:?});\n{result} iotdec_refused_{name}(void)",
-                function.symbol
-            ),
-            "0".into(),
-        ),
-        None => (head(plan, name, signature), zero(&signature.result)),
+        Some(result) => {
+            let head = format!("{result} iotdec_refused_{name}(void)");
+            (labelled(&head, &function.symbol) + &head, "0".into())
+        }
+        None => (exported(plan, name, signature), zero(&signature.result)),
     };
     let mut text =
         format!("\n{head}\n{{\n    iotdec_refuse(&iotdec_wrapper, {name:?}, {why:?});\n");

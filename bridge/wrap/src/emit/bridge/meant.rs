@@ -2,9 +2,9 @@
 //! and the like.
 
 use super::Plan;
-use crate::emit::macros::words;
 use crate::model::Signature;
 use crate::rules::{Block, Crossing, Decision, Rule};
+use crate::words::words;
 use std::collections::BTreeSet;
 
 /// All of them, but for those that name a parameter or a field.

@@ -7,6 +7,7 @@ use crate::checked::{Argument, Function, Member};
 use crate::emit::qualified;
 use crate::model::{Parameter, Record, Signature, Type};
 use crate::notes::{Count, Data};
+use crate::words::mentions;
 use std::fmt::Write;
 
 /// All of it; `host::source` goes before.
@@ -345,12 +346,6 @@ fn needed<'a>(
     names.filter(|name| {
         mentions(&count.expression, name) && !count.expression.contains(&format!("{name} ?"))
     })
-}
-
-/// Whether a name is in an expression.
-fn mentions(expression: &str, name: &str) -> bool {
-    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    expression.split(|c| !is_part(c)).any(|word| word == name)
 }
 
 /// Ends the objects that a guest leaves behind, where a function does that which takes
